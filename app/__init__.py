@@ -1,0 +1,1 @@
+"""The desktop application (to come): runtime and Qt, never models."""

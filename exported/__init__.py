@@ -1,0 +1,1 @@
+"""Graphs that ship, a card beside each."""

@@ -1,0 +1,1 @@
+"""Everything that makes graphs: networks, data, training, export, conversion. Needs torch for most of it."""

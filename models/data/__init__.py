@@ -1,0 +1,1 @@
+"""Training data: packs, teachers, augmentation."""

@@ -1,0 +1,1 @@
+"""Everything that turns a source into skeletons. Never imports torch or Qt."""
