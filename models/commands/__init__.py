@@ -1,0 +1,1 @@
+"""Commands that need PyTorch: ``vipose train`` and ``vipose export``."""

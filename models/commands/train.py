@@ -1,0 +1,44 @@
+"""Make training data and train networks.
+
+  vipose train pack --crops DIR --teacher A.onnx B.onnx -o PACK      people of a crop set, with a teacher's heatmaps
+  vipose train pack --detection DIR --teacher A.onnx -o PACK         people of detection pictures
+  vipose train pack --videos *.mp4 --teacher A.onnx -o CLIPS         tracked people of clips, for T-ViPNets
+  vipose train s-vipnas --pack PACK ... --out RUN                    the key-frame network
+  vipose train t-vipnas --spatial RUN/best.pt --pack PACK ... --clips CLIPS --out RUN2
+  vipose train person-detector --data DIR --out RUN3
+
+'vipose train RECIPE --help' shows the options of one recipe. Every run resumes where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from vipose.runtime.errors import EXIT_OK, InputError
+
+__all__ = ["RECIPES", "add_arguments", "run"]
+
+RECIPES = {
+    "pack": "vipose.models.data.packing",
+    "s-vipnas": "vipose.models.training.spatial",
+    "t-vipnas": "vipose.models.training.temporal",
+    "person-detector": "vipose.models.training.detection",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", choices=RECIPES, help="what to make")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the recipe")
+
+
+def run(args: argparse.Namespace) -> int:
+    module = importlib.import_module(RECIPES[args.recipe])
+    sys.argv[0] = f"vipose train {args.recipe}"
+    try:
+        module.main(args.options)
+    except FileNotFoundError as error:
+        # A pack, run or data folder that is not there is the user's slip, wherever the training meets it.
+        raise InputError(f"{error.filename} does not exist; see 'vipose train {args.recipe} --help'") from error
+    return EXIT_OK

@@ -1,0 +1,178 @@
+"""Short sequences of one person for training propagation: windows of clips, and moving crops of stills.
+
+A network that always gets a perfect prior learns to copy it. Clips bring real motion; stills get a moving camera and a
+prior that is wrong on purpose: joints shifted by whole cells, dropped, or all gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vipose.models.data.people import Augmentation, Camera, PackedPeople, View, distort, targets
+from vipose.runtime.geometry import compose, warp_between, warp_heatmaps
+
+__all__ = ["Clips", "Sequence2D", "carry", "clip_sequence", "still_sequence"]
+
+
+@dataclass(frozen=True)
+class Sequence2D:
+    """T + 1 frames of one person.
+
+    Attributes:
+        images: [T + 1, H, W, 3] uint8.
+        distribution: [T, 17, h, w] float32 targets of frames 1..T (each joint sums to 1).
+        weight: [T, 17] float32.
+        warp: [T, 2, 3] float64, heatmap cells of frame t - 1 to cells of frame t.
+        shift: [T, 17, 2] int64, cells by which the warped prior of each joint is displaced.
+        keep: [T, 17] float32, 0 where the prior of a joint is dropped.
+    """
+
+    images: npt.NDArray[np.uint8]
+    distribution: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+    warp: npt.NDArray[np.float64]
+    shift: npt.NDArray[np.int64]
+    keep: npt.NDArray[np.float32]
+
+
+class Clips(PackedPeople):
+    """Clip packs in memory, with the windows of T + 1 consecutive frames at stride 1 or 2."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        super().__init__(folders)
+        tracks, origins, base = [], [], 0
+        for folder in folders:
+            with np.load(folder / "index.npz") as index:
+                tracks.append(index["track"] + base)
+                origins.append(index["origin"])
+                base += int(index["track"].max(initial=0)) + 1
+        self.track, self.origin = np.concatenate(tracks), np.concatenate(origins)
+
+    def window(self, length: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Rows of a random window of one track; short tracks give stride 1."""
+        while True:
+            row = int(rng.integers(0, len(self)))
+            stride = 2 if rng.random() < 0.35 else 1
+            rows = row + stride * np.arange(length)
+            if rows[-1] < len(self) and self.track[rows[-1]] == self.track[row]:
+                return rows
+
+
+def clip_sequence(
+    clips: Clips,
+    rows: npt.NDArray[np.intp],
+    size: tuple[int, int],
+    sigma: float,
+    strength: Augmentation,
+    rng: np.random.Generator,
+) -> Sequence2D:
+    """A window of a clip; one augmentation for all its frames, and the small box jitter that a tracker has."""
+    camera = Camera.draw(replace(strength, shift=0.06, scale=(0.8, 1.25)), rng)
+    views, frame_affines = [], []
+    for row in rows:
+        jitter = rng.normal(0, 0.012, 3)
+        moved = replace(
+            camera, scale=camera.scale * (1 + jitter[0]), shift=(camera.shift[0] + jitter[1], camera.shift[1] + jitter[2])
+        )
+        view = moved.look_at(clips.boxes[row], size)
+        views.append(view)
+        frame_affines.append(compose(view.affine, clips.origin[row]))
+    return _assemble(clips, rows, views, frame_affines, size, sigma, strength, rng, spoil=0.4)
+
+
+def still_sequence(
+    people: PackedPeople,
+    row: int,
+    length: int,
+    size: tuple[int, int],
+    sigma: float,
+    strength: Augmentation,
+    rng: np.random.Generator,
+) -> Sequence2D:
+    """A still under a camera that drifts; the prior is spoilt as if the limbs had moved."""
+    camera = Camera.draw(strength, rng)
+    drift, zoom, turn = rng.normal(0, 0.02, 2), rng.normal(0, 0.015), rng.normal(0, 1.5)
+    views = []
+    for t in range(length):
+        moved = Camera(
+            camera.scale * float(np.exp(zoom * t)),
+            (camera.shift[0] + float(drift[0]) * t, camera.shift[1] + float(drift[1]) * t),
+            camera.rotation + float(turn) * t,
+            camera.mirrored,
+        )
+        views.append(moved.look_at(people.boxes[row], size))
+    rows = np.full(length, row)
+    return _assemble(people, rows, views, [v.affine for v in views], size, sigma, strength, rng, spoil=0.85)
+
+
+def _assemble(
+    people: PackedPeople,
+    rows: npt.NDArray[np.intp],
+    views: list[View],
+    affines: list[npt.NDArray[np.float64]],
+    size: tuple[int, int],
+    sigma: float,
+    strength: Augmentation,
+    rng: np.random.Generator,
+    spoil: float,
+) -> Sequence2D:
+    heatmap = (size[0] // 4, size[1] // 4)
+    seed = int(rng.integers(2**31))
+    images, distributions, weights, warps = [], [], [], []
+    for t, (row, view) in enumerate(zip(rows, views, strict=True)):
+        cut = cv2.warpAffine(people.images[row], view.affine, size, flags=cv2.INTER_LINEAR)
+        # The same seed on every frame: colours and erased patches stay put within a sequence.
+        images.append(distort(np.asarray(cut, np.uint8), strength, np.random.default_rng(seed)))
+        if t == 0:
+            continue
+        target = targets(people.gt[row], people.teacher(int(row)), people.boxes[row], view, size, heatmap, sigma)
+        distributions.append(target.distribution)
+        weights.append(target.weight)
+        warps.append(warp_between(affines[t - 1], affines[t], size, heatmap, "udp"))
+    steps = len(rows) - 1
+    shift, keep = _spoilt_prior(steps, heatmap[0], spoil, rng)
+    return Sequence2D(
+        np.stack(images), np.stack(distributions), np.stack(weights), np.stack(warps), shift, keep
+    )
+
+
+def _spoilt_prior(
+    steps: int, width: int, probability: float, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Displacements in cells and a keep mask; limbs move more than the trunk and the whole body moves too."""
+    keep = np.ones((steps, 17), np.float32)
+    shift = np.zeros((steps, 17, 2))
+    if rng.random() < probability:
+        spread = rng.choice([0.01, 0.025, 0.05]) * width
+        mobility = np.ones(17)
+        mobility[[7, 8, 13, 14]], mobility[[9, 10, 15, 16]] = 1.5, 2.2
+        shift = rng.normal(0, spread * 0.6, (steps, 1, 2)) + rng.normal(0, spread, (steps, 17, 2)) * mobility[:, None]
+        keep[rng.random((steps, 17)) < 0.06] = 0
+        if rng.random() < 0.04:
+            keep[rng.integers(steps)] = 0
+    return np.rint(shift).astype(np.int64), keep
+
+
+def carry(
+    heatmaps: npt.NDArray[np.float32],
+    warp: npt.NDArray[np.float64],
+    shift: npt.NDArray[np.int64],
+    keep: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Heatmaps [17, h, w] of the last frame as the prior of the next: warped as in the runtime, then spoilt."""
+    prior = warp_heatmaps(heatmaps, warp)
+    if shift.any():
+        h, w = prior.shape[1:]
+        moved = np.zeros_like(prior)
+        for joint, (dx, dy) in enumerate(shift.clip([-w + 1, -h + 1], [w - 1, h - 1])):
+            target = (slice(max(dy, 0), h + min(dy, 0)), slice(max(dx, 0), w + min(dx, 0)))
+            origin = (slice(max(-dy, 0), h + min(-dy, 0)), slice(max(-dx, 0), w + min(-dx, 0)))
+            moved[joint][target] = prior[joint][origin]
+        prior = moved
+    return prior * keep[:, None, None]

@@ -1,0 +1,63 @@
+"""Networks: the published one against its golden output, the fused family against its own promises."""
+
+from __future__ import annotations
+
+import json
+import runpy
+
+import numpy as np
+import pytest
+
+from tests.fixtures.shared import SHARED, needs_shared
+
+torch = pytest.importorskip("torch")
+
+from vipose.models.networks.fused import FusedArch, FusedPoseNet, Fusion, scaled_softmax  # noqa: E402
+from vipose.models.networks.vipnas_mbv3 import SViPNASMobileNetV3  # noqa: E402
+
+
+@needs_shared
+def test_published_mobilenet_matches_its_golden_heatmaps() -> None:
+    assert SHARED is not None
+    reference = SHARED / "reference"
+    tools = runpy.run_path(str(reference / "golden" / "deterministic_weights.py"))
+    facts = json.loads((reference / "s-vipnas-mbv3.json").read_text())
+    golden = json.loads((reference / "golden" / "s-vipnas-mbv3.json").read_text())
+    network = SViPNASMobileNetV3().eval()
+    weights = tools["make_state_dict"](facts["state_dict"], **({"gain": golden["gain"]} if "gain" in golden else {}))
+    network.load_state_dict({k: torch.as_tensor(v) for k, v in weights.items()}, strict=True)
+    with torch.inference_mode():
+        heatmaps = network(torch.as_tensor(tools["make_input"]((1, 3, 256, 192)))).numpy()
+    expected = np.load(reference / "golden" / "s-vipnas-mbv3.npz")["heatmaps"]
+    assert np.abs(heatmaps - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3, 4])
+@pytest.mark.parametrize("operator", ["add", "mul", "cat"])
+def test_fusion_keeps_shapes_and_reads_the_heatmaps(stage: int, operator: str) -> None:
+    torch.manual_seed(0)
+    arch = FusedArch(8, (8, 16, 16, 16), (0, 1, 0, 0), 16, fusion=Fusion(stage, operator))  # type: ignore[arg-type]
+    network = FusedPoseNet(arch).eval()
+    image, prior = torch.randn(2, 3, 64, 64), torch.rand(2, 17, 16, 16)
+    one, other = network(image, prior), network(image, torch.zeros_like(prior))
+    assert one.shape == (2, 17, 16, 16)
+    assert not torch.allclose(one, other)
+    with pytest.raises(ValueError, match="heatmaps of the last frame"):
+        network(image)
+
+
+def test_architecture_survives_json_and_refuses_other_families() -> None:
+    arch = FusedArch(fusion=Fusion(2, "mul"))
+    assert FusedArch.from_json(json.loads(json.dumps(arch.to_json()))) == arch
+    with pytest.raises(ValueError, match="family"):
+        FusedArch.from_json({"family": "other"})
+    with pytest.raises(ValueError, match="fusion"):
+        Fusion(5, "add")
+
+
+def test_scaled_softmax_peaks_at_one_for_a_gaussian_of_its_sigma() -> None:
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(48.0), indexing="ij")
+    logits = -((x - 20) ** 2 + (y - 30) ** 2) / (2 * 2.0**2)
+    heatmap = scaled_softmax(logits[None, None], 2.0)[0, 0]
+    assert abs(float(heatmap.max()) - 1) < 1e-3
+    assert int(heatmap.argmax()) == 30 * 48 + 20
