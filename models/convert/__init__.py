@@ -1,0 +1,1 @@
+"""Other people's graphs and checkpoints made into graphs that vipose runs."""
