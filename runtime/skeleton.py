@@ -30,7 +30,7 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         swap = {"left_": "right_", "right_": "left_"}
-        flip = []
+        flip: list[int] = []
         for name in self.joints:
             prefix = name[: name.find("_") + 1]
             flip.append(self.joints.index(swap[prefix] + name[len(prefix):]) if prefix in swap else len(flip))

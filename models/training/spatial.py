@@ -1,8 +1,8 @@
 """Train an S-ViPNet: cross-entropy over positions on people's labels and teacher heatmaps, small pictures first.
 
-    python -m vipose.models.training.spatial --pack PACK [PACK ...] --out RUN --minutes 37 18 30
+    python -m vipose.models.training.spatial --pack PACK [PACK ...] --out RUN --minutes 37 78
 
-The figures of ``--minutes`` are spent at 128x96, 192x144 and 256x192; each has its own warm-up and cosine.
+The figures of ``--minutes`` are spent at 128x96 and 256x192; each has its own warm-up and cosine.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ __all__ = ["SpatialRecipe", "main", "normalise", "train"]
 class SpatialRecipe:
     """Everything that decides a run, kept in its checkpoint and in the card.
 
-    ``sizes``, ``minutes``, ``batches`` and ``rates`` go together, one entry a stage; sizes are width, height.
+    ``sizes``, ``minutes``, ``batches`` and ``rates`` go together, one entry a stage; sizes are width, height, multiples of 32.
     """
 
     arch: FusedArch = field(default_factory=lambda: SPATIAL)
-    sizes: tuple[tuple[int, int], ...] = ((96, 128), (144, 192), (192, 256))
-    minutes: tuple[float, ...] = (37.0, 18.0, 30.0)
-    batches: tuple[int, ...] = (64, 48, 32)
-    rates: tuple[float, ...] = (2e-3, 1.2e-3, 8e-4)
+    sizes: tuple[tuple[int, int], ...] = ((96, 128), (192, 256))
+    minutes: tuple[float, ...] = (37.0, 78.0)
+    batches: tuple[int, ...] = (64, 32)
+    rates: tuple[float, ...] = (2e-3, 1e-3)
     weight_decay: float = 0.02
     sigma: float = 2.0
     sources: dict[str, float] = field(
@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished one is resumed")
-    parser.add_argument("--minutes", type=float, nargs=3, default=SpatialRecipe.minutes, help="per size")
+    parser.add_argument("--minutes", type=float, nargs=2, default=SpatialRecipe.minutes, help="per size")
     parser.add_argument("--workers", type=int, default=1, help="loader processes")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     args = parser.parse_args(argv)
