@@ -1,0 +1,1 @@
+"""What runs a pipeline: the file driver (every frame) and the live driver (newest frame wins)."""

@@ -1,0 +1,155 @@
+"""Where the outputs of each source go: names that never collide, never overwrite an input, and folders that can be written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vipose.runtime.errors import OutputError, UsageError
+
+__all__ = ["DEFAULT_FOLDER", "Targets", "Wanted", "check_writable", "plan_targets"]
+
+DEFAULT_FOLDER = "vipose-out"
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".m4v")
+_LEAST_FREE = 32e6  # bytes; a run that starts with less would end in the middle of its first file
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A source, as far as naming its outputs goes.
+
+    Attributes:
+        name: what its outputs are called, without suffix.
+        path: its file or folder, None for cameras and URLs.
+        kind: ``folder`` of pictures and single ``picture`` get annotated pictures unless ``-o`` names a video file.
+    """
+
+    name: str
+    path: Path | None = None
+    kind: Literal["video", "folder", "picture"] = "video"
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Outputs of one source.
+
+    Attributes:
+        base: path without suffix; results are ``base`` + ``.jsonl`` and so on.
+        video: annotated video, None where none is written.
+        picture: annotated picture, None where none is written.
+        folder: folder of annotated pictures, None where none are written.
+    """
+
+    base: Path
+    video: Path | None = None
+    picture: Path | None = None
+    folder: Path | None = None
+
+    @property
+    def report(self) -> Path:
+        """JSON file that says how the run ended; resume reads it."""
+        return _beside(self.base, ".run.json")
+
+
+def plan_targets(sources: Sequence[Wanted], output: str | None, *, video: bool) -> list[Targets]:
+    """Name the outputs of all sources.
+
+    Args:
+        sources: in order.
+        output: the user's ``-o``: a video file for one source, a folder, or None for ``vipose-out``.
+        video: whether annotated video or pictures are written.
+
+    Raises:
+        UsageError: one file is asked for but there are several sources, the file type is unknown, or an input would be
+            overwritten.
+    """
+    if output is not None and _is_file(output):
+        return [_one_file(sources, Path(output), video)]
+    folder = Path(output or DEFAULT_FOLDER)
+    inputs = {_key(source.path) for source in sources if source.path is not None}
+    taken: set[str] = set()
+    planned = []
+    for source in sources:
+        base = folder / _free_name(source, folder, taken, inputs)
+        taken.add(base.name.casefold())
+        planned.append(_targets(base, source.kind) if video else Targets(base))
+    return planned
+
+
+def _is_file(output: str) -> bool:
+    """Whether ``-o`` names a file; a name with a suffix that no video has is a mistake rather than a folder."""
+    path = Path(output)
+    if output.endswith(("/", "\\")) or path.is_dir():
+        return False
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return True
+    if suffix in (".avi", ".webm", ".wmv", ".gif", ".jsonl", ".json", ".csv", ".trc", ".txt", ".parquet", ".jpg", ".png"):
+        raise UsageError(
+            f"--output: '{output}' is no video file that can be written ({', '.join(VIDEO_SUFFIXES)}); "
+            "give such a name or a folder, and choose results with --save"
+        )
+    return False
+
+
+def _one_file(sources: Sequence[Wanted], path: Path, video: bool) -> Targets:
+    if len(sources) != 1:
+        raise UsageError(f"--output: '{path}' is one file but there are {len(sources)} sources; give a folder")
+    source = sources[0]
+    if source.path is not None and _key(path) == _key(source.path):
+        raise UsageError(f"--output: '{path}' is the input itself; give another name")
+    return Targets(path.with_suffix(""), path if video else None)
+
+
+def _targets(base: Path, kind: Literal["video", "folder", "picture"]) -> Targets:
+    if kind == "folder":
+        return Targets(base, folder=base)
+    if kind == "picture":
+        return Targets(base, picture=_beside(base, ".jpg"))
+    return Targets(base, _beside(base, ".mp4"))
+
+
+def _beside(base: Path, suffix: str) -> Path:
+    return base.with_name(base.name + suffix)  # with_suffix would cut a name like "take.2"
+
+
+def _free_name(source: Wanted, folder: Path, taken: set[str], inputs: set[str]) -> str:
+    """The source's own name, else with its suffix, else with its folder, else with a number."""
+    path = source.path
+    names = [source.name]
+    if path is not None:
+        names += [f"{source.name}_{path.suffix[1:]}"] if path.suffix else []
+        names += [f"{path.resolve().parent.name}_{source.name}"]
+    names += [f"{source.name}_{number}" for number in range(2, 100_002)]
+    for name in names:
+        # Beside its input the video of a.mp4 would be a.mp4 again.
+        if {_key(_beside(folder / name, suffix)) for suffix in ("", ".mp4", ".jpg")} & inputs:
+            name = f"{name}_vipose"
+        if name.casefold() not in taken:
+            return name
+    raise UsageError(f"no free name for the outputs of '{source.name}' in '{folder}'; give another folder")
+
+
+def _key(path: Path) -> str:
+    """The same for two spellings of one file, on file systems with and without case."""
+    return str(path.resolve()).casefold()
+
+
+def check_writable(targets: Targets) -> None:
+    """Make the folder and try it, before anything is computed; raises OutputError."""
+    folder = targets.base.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if targets.folder is not None:
+            targets.folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"vipose")
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise OutputError(f"folder '{folder}' cannot be written ({error.strerror}); choose another one with -o") from error
+    if free < _LEAST_FREE:
+        raise OutputError(f"folder '{folder}' has only {free / 1e6:.0f} MB left; free some space or choose another with -o")
