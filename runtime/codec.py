@@ -151,4 +151,4 @@ def merge_flipped(
     back = mirrored[:, list(flip), :, ::-1].copy()
     if shift:
         back[..., 1:] = back[..., :-1].copy()
-    return (plain + back) / 2
+    return np.asarray((plain + back) / 2, np.float32)

@@ -21,6 +21,7 @@ from vipose.runtime.modes import Mode
 from vipose.runtime.options import RunOptions
 from vipose.runtime.outputs import Targets
 from vipose.runtime.pipeline import Pipeline, PipelineConfig
+from vipose.runtime.privacy import BlurConfig
 from vipose.runtime.progress import Rate, Reporter
 from vipose.runtime.recording import Artist, FrameRecorder, Look, PictureFolder
 from vipose.runtime.report import SourceReport
@@ -93,7 +94,9 @@ def run_job(
         reporter.begin(job.name, job.position, job.total, _expected(info, options))
         recorder = _open_recorder(job, mode, options, source)
         pipeline = Pipeline(mode, _pipeline_config(options, info))
-        look = Look(options.head_blur, options.black_background, options.mirror, info.live, mode.provider.reason)
+        # A head stays hidden for as long as its track may come back.
+        blur = BlurConfig(keep_s=max(BlurConfig.keep_s, options.max_lost)) if options.head_blur else None
+        look = Look(blur, options.black_background, options.mirror, info.live, mode.provider.reason)
         rate = Rate()
         artist = Artist(mode.skeleton, look, rate) if options.video or window is not None else None
         tick = _Tick(reporter, rate, info.live)

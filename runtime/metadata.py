@@ -108,7 +108,8 @@ class GraphMetadata:
         """Parse; raises ModelError with the reason for malformed or unknown content."""
         try:
             data = json.loads(text)
-            data["input"] = InputSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in data["input"].items()})
+            spec: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["input"].items()}
+            data["input"] = InputSpec(**spec)
             if data.get("codec"):
                 data["codec"] = Codec(**data["codec"])
             if data.get("flip") is not None:

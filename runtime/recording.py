@@ -15,7 +15,7 @@ import numpy.typing as npt
 from vipose.runtime.draw import draw
 from vipose.runtime.errors import OutputError, ViposeError
 from vipose.runtime.overlay import OverlayStyle, Status, build_overlay
-from vipose.runtime.privacy import HeadBlur
+from vipose.runtime.privacy import BlurConfig, HeadBlur
 from vipose.runtime.progress import Rate
 from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.types import Frame, FrameResult
@@ -31,14 +31,14 @@ class Look:
     """How annotated pictures look.
 
     Attributes:
-        head_blur: blur heads.
+        head_blur: how heads are hidden; None shows them.
         black: skeletons on black.
         mirror: as in a mirror; text stays readable.
         live: show the age of a frame.
         notice: a warning that stays on the picture.
     """
 
-    head_blur: bool = False
+    head_blur: BlurConfig | None = None
     black: bool = False
     mirror: bool = False
     live: bool = False
@@ -57,7 +57,7 @@ class Artist:
 
     def __init__(self, skeleton: Skeleton, look: Look, rate: Rate, style: OverlayStyle | None = None) -> None:
         self._skeleton, self._look, self._rate, self._style = skeleton, look, rate, style
-        self._blur = HeadBlur(skeleton) if look.head_blur else None
+        self._blur = None if look.head_blur is None else HeadBlur(skeleton, look.head_blur)
 
     def __call__(self, frame: Frame, result: FrameResult, age_s: float) -> Picture:
         """The annotated picture, [H, W, 3] uint8 RGB; ``frame.image`` is left alone."""
