@@ -42,8 +42,10 @@ class DeployedPose(nn.Module):
     def __init__(self, network: FusedPoseNet, sigma: float) -> None:
         super().__init__()
         self.network, self.sigma = network, sigma
+        self.mean: Tensor
         self.register_buffer("mean", torch.from_numpy(MEAN).view(1, 3, 1, 1))
         first = network.stem[0]
+        assert isinstance(first, nn.Conv2d)
         first.weight.data = first.weight.data / torch.from_numpy(STD).view(1, 3, 1, 1)
 
     def forward(self, image: Tensor, heatmaps: Tensor | None = None) -> Tensor:
@@ -82,7 +84,7 @@ def export_pose(
     torch.onnx.export(
         deployed,
         inputs,
-        buffer,
+        buffer,  # type: ignore[arg-type]  # the exporter without dynamo writes to streams too
         dynamo=False,
         opset_version=OPSET,
         input_names=names,

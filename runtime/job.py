@@ -174,8 +174,8 @@ def _open_recorder(job: Job, mode: Mode, options: RunOptions, source: Source) ->
             undo.callback(video.discard)
         writers = {}
         for name in options.save:
-            writers[name] = open_writer(name, targets.base, header)
-            undo.callback(writers[name].abort)
+            writers[name] = open_writer(name, targets.base, header, timings=options.timings)
+            undo.callback(writers[name].discard)
         undo.pop_all()
     return FrameRecorder(writers, video, targets.video, _picture_folder(targets, source))
 

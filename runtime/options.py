@@ -216,6 +216,10 @@ class RunOptions:
         ("native",), "--save", "results to write beside the video: " + ", ".join(RESULT_FORMATS) + "; or none", OUTPUT,
         kind=_names, metavar="LIST",
     )  # fmt: skip
+    timings: bool = _option(
+        True, "--no-timings", "leave measured times out of native results: identical runs give identical bytes", OUTPUT,
+        kind=bool,
+    )  # fmt: skip
     video: bool = _option(True, "--no-video", "write no annotated video or pictures", OUTPUT, kind=bool)
     existing: str = _option(
         "overwrite", "--existing", "what to do where outputs exist already", OUTPUT,

@@ -30,7 +30,7 @@ class TrackedPerson:
 
     person: Person
     track: int
-    origin: npt.NDArray[np.float64]
+    origin: npt.NDArray[np.floating]
 
 
 @dataclass
@@ -109,7 +109,7 @@ def _cut(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float64], source: str
 def write_clip_pack(rows: Iterable[TrackedPerson], folder: Path, teacher: HeatmapTeacher) -> int:
     """Write a clip pack; returns the number of crops."""
     tracks: list[int] = []
-    origins: list[npt.NDArray[np.float64]] = []
+    origins: list[npt.NDArray[np.floating]] = []
 
     def people() -> Iterator[Person]:
         for row in rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -61,7 +62,7 @@ class PackedPeople:
                 boxes.append(index["box"])
                 gts.append(index["gt"])
                 sources.append(index["source"])
-            for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+            for start, end in pairwise(offsets.tolist()):
                 bgr = cv2.imdecode(blob[start:end], cv2.IMREAD_COLOR)
                 self.images.append(np.ascontiguousarray(np.asarray(bgr, np.uint8)[..., ::-1]))
             teachers.append(np.load(folder / "heatmaps.npy", mmap_mode="r"))
@@ -81,14 +82,14 @@ class PackedPeople:
     def weights(self, by_source: dict[str, float]) -> npt.NDArray[np.float64]:
         """Sampling probability [N] by source name up to a colon (``clip:dance`` is ``clip``); unnamed ones count 1."""
         weight = np.array([by_source.get(str(s).split(":")[0], 1.0) for s in self.source])
-        return weight / weight.sum()
+        return np.asarray(weight / weight.sum())
 
 
 @dataclass(frozen=True)
 class View:
     """Where a sample looks: affine from the stored crop to the network input, and whether it is mirrored."""
 
-    affine: npt.NDArray[np.float64]
+    affine: npt.NDArray[np.floating]
     mirrored: bool
 
 
@@ -145,7 +146,7 @@ def random_view(
     return Camera.draw(strength, rng).look_at(box, size)
 
 
-def mirror(affine: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
+def mirror(affine: npt.NDArray[np.floating], width: int) -> npt.NDArray[np.floating]:
     """The affine followed by a left-right mirror of the input."""
     return compose(np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]]), affine)
 
@@ -229,7 +230,7 @@ def targets(
 def warp_teacher(
     teacher: npt.NDArray[np.uint8],
     box: npt.NDArray[np.float32],
-    to_map: npt.NDArray[np.float64],
+    to_map: npt.NDArray[np.floating],
     heatmap: tuple[int, int],
     mirrored: bool,
 ) -> npt.NDArray[np.float32]:
@@ -238,4 +239,4 @@ def warp_teacher(
     image = np.ascontiguousarray(teacher.transpose(1, 2, 0))
     warped = cv2.warpAffine(image, compose(to_map, invert(stored)), heatmap, flags=cv2.INTER_LINEAR)
     maps = warped.transpose(2, 0, 1).astype(np.float32) / 255
-    return maps[FLIP] if mirrored else maps
+    return np.asarray(maps[FLIP] if mirrored else maps, np.float32)

@@ -1,4 +1,4 @@
-"""More pictures for the detector, labelled by a teacher: frames of clips and people already cut out for the pose networks.
+"""More pictures for the detector, labelled by a teacher: frames of clips, and people cut out for the pose networks.
 
 ``python -m vipose.models.data.pseudo --teacher rtmdet-nano.onnx --clips DIR --out DIR`` (or ``--crops DIR``) writes a
 folder that :func:`vipose.models.data.detection.read_pictures` reads. Sure boxes are wanted, unsure ones ignored.
@@ -27,7 +27,7 @@ SURE, UNSURE = 0.5, 0.2  # scores of people wanted and of boxes ignored
 
 
 class RTMDetTeacher:
-    """RTMDet-nano, one class, exported without decoding: [1, 3, 320, 320] to [1, h, w, 5] (score logit, l, t, r, b) a level."""
+    """RTMDet-nano, one class, without decoding: [1, 3, 320, 320] to [1, h, w, 5] (score logit, l, t, r, b) a level."""
 
     side = 320
     mean = np.array([103.53, 116.28, 123.675], np.float32)  # BGR
@@ -56,7 +56,7 @@ class RTMDetTeacher:
         )
         boxes = boxes[np.array(keep, int).reshape(-1)]
         boxes[:, :4] = (boxes[:, :4] / scale).clip(0, np.array([image.shape[1], image.shape[0]] * 2))
-        return boxes
+        return np.asarray(boxes, np.float32)
 
 
 def _reduced(image: Image) -> Image:
@@ -75,10 +75,11 @@ def clip_pictures(folder: Path, teacher: RTMDetTeacher, every: int = 15) -> Iter
             for index, frame in enumerate(container.decode(video=0)):
                 if index % every:
                     continue
-                image = _reduced(frame.to_ndarray(format="rgb24"))
+                image = _reduced(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
                 found = teacher(image)
                 sure = found[:, 4] >= SURE
-                yield Picture(number, image, found[sure, :4], found[~sure, :4], "clips")
+                unsure = without_fragments(found[sure, :4], found[~sure, :4])
+                yield Picture(number, image, found[sure, :4], unsure, "clips")
                 number += 1
 
 
@@ -106,7 +107,15 @@ def crop_pictures(folder: Path, teacher: RTMDetTeacher, thin: dict[str, int]) ->
             people = np.concatenate([found[same, :4][:1], people])
         else:
             unsure = np.concatenate([own, unsure])
-        yield Picture(int(table["id"][row]), image, people, unsure, CLOSE_UP + source)
+        yield Picture(int(table["id"][row]), image, people, without_fragments(people, unsure), CLOSE_UP + source)
+
+
+def without_fragments(people: Boxes, unsure: Boxes) -> Boxes:
+    """Unsure boxes that do not mostly lie in a sure person: parts of people are background to learn, not to ignore."""
+    low = np.maximum(unsure[:, None, :2], people[None, :, :2])
+    high = np.minimum(unsure[:, None, 2:4], people[None, :, 2:4])
+    inside = np.maximum(high - low, 0).prod(-1) / np.maximum((unsure[:, 2:4] - unsure[:, :2]).prod(-1), 1e-9)[:, None]
+    return np.asarray(unsure[inside.max(1, initial=0) < 0.7], np.float32)
 
 
 def _overlap(box: Boxes, others: Boxes) -> npt.NDArray[np.float32]:

@@ -115,7 +115,7 @@ def _assemble(
     people: PackedPeople,
     rows: npt.NDArray[np.intp],
     views: list[View],
-    affines: list[npt.NDArray[np.float64]],
+    affines: Sequence[npt.NDArray[np.floating]],
     size: tuple[int, int],
     sigma: float,
     strength: Augmentation,

@@ -14,7 +14,7 @@ import onnxruntime as ort
 
 from vipose.runtime.skeleton import COCO17
 
-__all__ = ["HeatmapTeacher", "MEAN", "STD"]
+__all__ = ["MEAN", "STD", "HeatmapTeacher"]
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
@@ -44,9 +44,9 @@ class HeatmapTeacher:
         heatmaps = self._mean(x)
         if self.flip:
             mirrored = self._mean(np.ascontiguousarray(x[..., ::-1]))
-            heatmaps = (heatmaps + mirrored[:, list(COCO17.flip), :, ::-1]) / 2
+            heatmaps = np.asarray((heatmaps + mirrored[:, list(COCO17.flip), :, ::-1]) / 2, np.float32)
         return heatmaps
 
     def _mean(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         outputs = [s.run(None, {s.get_inputs()[0].name: x})[0] for s in self.sessions]
-        return np.mean(outputs, 0, dtype=np.float32)
+        return np.asarray(np.mean(outputs, 0), np.float32)

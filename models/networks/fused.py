@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Fusion", "FusedArch", "FusedPoseNet", "scaled_softmax"]
+__all__ = ["FusedArch", "FusedPoseNet", "Fusion", "scaled_softmax"]
 
 Operator = Literal["add", "mul", "cat"]
 
@@ -90,7 +90,9 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.conv1 = conv_bn(width, width)
         self.conv2 = conv_bn(width, width, relu=False)
-        nn.init.zeros_(self.conv2[1].weight)
+        last = self.conv2[1]
+        assert isinstance(last, nn.BatchNorm2d)
+        nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x + self.conv2(self.conv1(x)))
@@ -114,7 +116,8 @@ class HeatmapFusion(nn.Module):
             fused = features * torch.sigmoid(prior)
         else:
             fused = torch.cat([features, prior], 1)
-        return self.merge(fused)
+        out: Tensor = self.merge(fused)
+        return out
 
 
 class FusedPoseNet(nn.Module):
@@ -144,7 +147,6 @@ class FusedPoseNet(nn.Module):
         self.narrow = conv_bn(arch.head, arch.head // 2, 1, relu=False)
         self.final = nn.Conv2d(arch.head // 2, arch.joints, 1)
         nn.init.normal_(self.final.weight, std=0.01)
-        nn.init.zeros_(self.final.bias)
 
     def forward(self, image: Tensor, heatmaps: Tensor | None = None) -> Tensor:
         x = self.stem(image)
@@ -162,7 +164,8 @@ class FusedPoseNet(nn.Module):
             coarse = self.narrow(top) if level == 0 else top
             up = functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
             top = self.smooth[level](functional.relu(self.laterals[level](features[level]) + up))
-        return self.final(top)
+        logits: Tensor = self.final(top)
+        return logits
 
 
 def scaled_softmax(logits: Tensor, sigma: float) -> Tensor:

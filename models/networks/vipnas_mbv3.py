@@ -46,8 +46,8 @@ class _ConvBN(nn.Module):
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.bn(self.conv(x))
-        return x if self.act is None else self.act(x)
+        out: Tensor = self.bn(self.conv(x))
+        return out if self.act is None else self.act(out)
 
 
 class _BiasedConv(nn.Module):
@@ -56,7 +56,8 @@ class _BiasedConv(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
+        out: Tensor = self.conv(x)
+        return out
 
 
 class _SE(nn.Module):
@@ -67,7 +68,7 @@ class _SE(nn.Module):
         self.conv1, self.conv2 = _BiasedConv(width, width // 4), _BiasedConv(width // 4, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.conv2(torch.relu(self.conv1(x.mean((2, 3), keepdim=True))))
+        gate: Tensor = self.conv2(torch.relu(self.conv1(x.mean((2, 3), keepdim=True))))
         return x * ((gate + 1) / 2).clamp(0, 1)
 
 
@@ -82,7 +83,7 @@ class _Block(nn.Module):
         self.residual = stride == 1 and inputs == stage.width
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand_conv is None else self.expand_conv(x)
+        y: Tensor = x if self.expand_conv is None else self.expand_conv(x)
         y = self.depthwise_conv(y)
         if self.se is not None:
             y = self.se(y)
@@ -121,7 +122,8 @@ class _Head(nn.Module):
         self.final_layer = nn.Conv2d(width, joints, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.final_layer(self.deconv_layers(x))
+        out: Tensor = self.final_layer(self.deconv_layers(x))
+        return out
 
 
 class SViPNASMobileNetV3(nn.Module):
@@ -132,4 +134,5 @@ class SViPNASMobileNetV3(nn.Module):
         self.backbone, self.head = _Backbone(), _Head(160, joints)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.backbone(x))
+        out: Tensor = self.head(self.backbone(x))
+        return out

@@ -25,6 +25,7 @@ from vipose.models.training.loop import (
     EMA,
     Budget,
     Log,
+    channels_last,
     cross_entropy,
     forever,
     load_checkpoint,
@@ -35,6 +36,9 @@ from vipose.models.training.loop import (
 __all__ = ["SpatialRecipe", "main", "normalise", "train"]
 
 
+SPATIAL = FusedArch(stem=16, widths=(32, 64, 128, 192), depths=(0, 1, 2, 2), head=64)
+
+
 @dataclass(frozen=True)
 class SpatialRecipe:
     """Everything that decides a run, kept in its checkpoint and in the card.
@@ -42,7 +46,7 @@ class SpatialRecipe:
     ``sizes``, ``minutes``, ``batches`` and ``rates`` go together, one entry a stage; sizes are width, height, multiples of 32.
     """
 
-    arch: FusedArch = field(default_factory=lambda: SPATIAL)
+    arch: FusedArch = SPATIAL
     sizes: tuple[tuple[int, int], ...] = ((96, 128), (192, 256))
     minutes: tuple[float, ...] = (37.0, 78.0)
     batches: tuple[int, ...] = (64, 32)
@@ -52,11 +56,9 @@ class SpatialRecipe:
     sources: dict[str, float] = field(
         default_factory=lambda: {"coco": 3.0, "lspe": 0.45, "sports": 0.8, "voc2012": 1.5, "human": 1.5, "clip": 0.4}
     )
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
 
-
-SPATIAL = FusedArch(stem=16, widths=(32, 64, 128, 192), depths=(0, 1, 2, 2), head=64)
 
 
 class PeopleStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
@@ -101,7 +103,7 @@ def train(recipe: SpatialRecipe, packs: list[Path], out: Path, workers: int = 1,
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     log, people = Log(out / "log.jsonl"), PackedPeople(packs)
-    model = FusedPoseNet(recipe.arch).to(memory_format=torch.channels_last)
+    model = channels_last(FusedPoseNet(recipe.arch))
     ema = EMA(model)
     state = load_checkpoint(out / "last.pt")
     first, spent = 0, 0.0
@@ -149,7 +151,7 @@ def run_stage(
             logits = model(normalise(images))
         loss = cross_entropy(logits, target, weight)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
         ema.update(model)

@@ -31,6 +31,7 @@ from vipose.models.training.loop import (
     EMA,
     Budget,
     Log,
+    channels_last,
     cross_entropy,
     load_checkpoint,
     parameter_groups,
@@ -62,7 +63,7 @@ class TemporalRecipe:
     sources: dict[str, float] = field(
         default_factory=lambda: {"coco": 3.0, "lspe": 0.6, "sports": 0.8, "voc2012": 1.5, "human": 1.5, "clip": 0.4}
     )
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
 
 
@@ -132,7 +133,7 @@ def load_spatial(path: Path) -> FusedPoseNet:
     state = torch.load(path, map_location="cpu", weights_only=False)
     network = FusedPoseNet(FusedArch.from_json(state["arch"]))
     network.load_state_dict(state["state_dict"])
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return channels_last(network.eval().requires_grad_(False))
 
 
 def train(
@@ -150,7 +151,7 @@ def train(
     torch.manual_seed(recipe.seed)
     log, people = Log(out / "log.jsonl"), PackedPeople(packs)
     moving = Clips(clips) if clips else None
-    networks = nn.ModuleList([FusedPoseNet(recipe.arch)]).to(memory_format=torch.channels_last)
+    networks = channels_last(nn.ModuleList([FusedPoseNet(recipe.arch)]))
     state = load_checkpoint(out / "last.pt")
     first = 0 if state is None else int(state["stage"])
     for stage in range(first, len(recipe.sizes)):
@@ -202,7 +203,7 @@ def run_stage(
             group["lr"] = budget.rate(recipe.rates[stage])
         loss = sequence_loss(spatial, networks, batch, recipe, sigma)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 5.0)
         optimiser.step()
         ema.update(networks)

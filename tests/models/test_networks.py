@@ -12,8 +12,8 @@ from tests.fixtures.shared import SHARED, needs_shared
 
 torch = pytest.importorskip("torch")
 
-from vipose.models.networks.fused import FusedArch, FusedPoseNet, Fusion, scaled_softmax  # noqa: E402
-from vipose.models.networks.vipnas_mbv3 import SViPNASMobileNetV3  # noqa: E402
+from vipose.models.networks.fused import FusedArch, FusedPoseNet, Fusion, scaled_softmax
+from vipose.models.networks.vipnas_mbv3 import SViPNASMobileNetV3
 
 
 @needs_shared

@@ -11,14 +11,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.models.test_people import Teacher, crop_set, moving_clip  # noqa: E402
-from vipose.models.data.pack import read_crops, write_pack  # noqa: E402
-from vipose.models.export import pose_metadata, write_pose  # noqa: E402
-from vipose.models.networks.fused import FusedArch, FusedPoseNet, Fusion  # noqa: E402
-from vipose.models.training import spatial, temporal  # noqa: E402
-from vipose.models.training.loop import EMA, Budget, cross_entropy  # noqa: E402
-from vipose.runtime.cli import main as vipose  # noqa: E402
-from vipose.runtime.graphs import PoseGraph  # noqa: E402
+from tests.models.test_people import Teacher, crop_set, moving_clip
+from vipose.models.data.pack import read_crops, write_pack
+from vipose.models.export import pose_metadata, write_pose
+from vipose.models.networks.fused import FusedArch, FusedPoseNet, Fusion
+from vipose.models.training import spatial, temporal
+from vipose.models.training.loop import EMA, Budget, cross_entropy
+from vipose.runtime.cli import main as vipose
+from vipose.runtime.graphs import PoseGraph
 
 TINY = FusedArch(8, (8, 8, 16, 16), (0, 0, 1, 0), 16)
 
