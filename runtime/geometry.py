@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "PAD",
     "Convention",
     "FloatArray",
-    "PAD",
     "apply_affine",
     "box_iou",
     "compose",
