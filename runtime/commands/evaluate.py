@@ -1,0 +1,211 @@
+"""Measure accuracy: on labelled pictures, on labelled sequences, or of one result file against another.
+
+  vipose evaluate --images DIR --annotations COCO.json --mode s-vipnas
+  vipose evaluate --images DIR --annotations TRACKS.json --sequence
+  vipose evaluate RESULT.jsonl --against REFERENCE.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vipose.runtime.errors import EXIT_OK, UsageError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``vipose evaluate``."""
+    parser.add_argument("result", nargs="?", metavar="RESULT.jsonl", help="native result file, with --against")
+    what = parser.add_argument_group("What to compare with")
+    what.add_argument("--images", metavar="DIR", help="folder with the pictures named in the annotations")
+    what.add_argument("--annotations", metavar="COCO.json", help="COCO keypoint annotations")
+    what.add_argument("--sequence", action="store_true", help="pictures are frames with track ids: run the whole pipeline")
+    what.add_argument("--against", metavar="REFERENCE.jsonl", help="native result file of the same clip")
+    nets = parser.add_argument_group("Networks")
+    nets.add_argument(
+        "--mode", default="t-vipnas", metavar="NAME|GRAPH.onnx",
+        help="mode or graph (default t-vipnas); of a mode its key-frame graph runs on single pictures",
+    )  # fmt: skip
+    nets.add_argument("--boxes", choices=("gt", "detector"), default="gt", help="where boxes come from (default gt)")
+    nets.add_argument("--detector", default="default", metavar="NAME|GRAPH.onnx", help="detector for --boxes detector")
+    nets.add_argument("--flip", action="store_true", help="average with the mirrored crop")
+    nets.add_argument("--refinement", choices=("dark", "quarter"), default="dark", help="sub-pixel decoding (default dark)")
+    nets.add_argument("--period", type=int, metavar="N", help="with --sequence: a key frame every so many frames")
+    nets.add_argument("--device", default="auto", help="where graphs run (default auto)")
+    nets.add_argument("--threads", type=int, default=1, metavar="N", help="cores; 0 takes all (default 1)")
+    nets.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="stored weights of shipped graphs")
+    out = parser.add_argument_group("Input and output")
+    out.add_argument("--limit", type=int, metavar="N", help="first N pictures only")
+    out.add_argument("--fps", type=float, default=25.0, help="with --sequence, where images have no 'time_s' (default 25)")
+    out.add_argument("--raw", action="store_true", help="with --sequence or --against: keypoints before smoothing")
+    out.add_argument(
+        "--save", metavar="results.json",
+        help="write COCO keypoint results; with --boxes detector also results.boxes.json, COCO box results",
+    )  # fmt: skip
+    out.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    out.add_argument("--quiet", "-q", action="store_true", help="no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print; raises ViposeError."""
+    _check(args)
+    if args.against is not None:
+        _run_against(args)
+    elif args.sequence:
+        _run_sequence(args)
+    else:
+        _run_images(args)
+    return EXIT_OK
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.against is not None:
+        if args.result is None:
+            raise UsageError("--against needs the result file to compare: vipose evaluate RESULT.jsonl --against REFERENCE.jsonl")
+        if args.images or args.annotations or args.sequence:
+            raise UsageError("--against compares two result files; leave out --images, --annotations and --sequence")
+        return
+    if args.result is not None:
+        raise UsageError(f"'{args.result}' needs something to be compared with; add --against REFERENCE.jsonl")
+    if not args.images or not args.annotations:
+        raise UsageError("give --images DIR and --annotations COCO.json, or RESULT.jsonl with --against REFERENCE.jsonl")
+    if args.limit is not None and args.limit < 1:
+        raise UsageError(f"--limit: {args.limit} is not allowed (1 or more); leave it out for all pictures")
+    if args.threads < 0:
+        raise UsageError(f"--threads: {args.threads} is not allowed (0 or more)")
+    if not 0 < args.fps < 10_000:
+        raise UsageError(f"--fps: {args.fps:g} is not allowed (above 0)")
+    if args.sequence and (args.flip or args.save):
+        raise UsageError("--flip and --save belong to single pictures; leave them out with --sequence")
+    if args.sequence and args.boxes != "gt":
+        raise UsageError("--sequence always runs the detector; leave --boxes out")
+
+
+def _run_images(args: argparse.Namespace) -> None:
+    from vipose.runtime.detect import DetectorConfig
+    from vipose.runtime.evaluate.annotations import load_annotations
+    from vipose.runtime.evaluate.images import BOX_THRESHOLD, MAX_BOXES, evaluate_images
+    from vipose.runtime.evaluate.report import images_dict, images_text
+    from vipose.runtime.evaluate.still import StillPose
+    from vipose.runtime.modes import MODES, load_mode
+
+    save = _save_paths(args)
+    detected = args.boxes == "detector"
+    mode = load_mode(
+        args.mode, detector=args.detector if detected else None, device=args.device, threads=args.threads, period=1,
+        precision=args.precision, detector_config=DetectorConfig(score=BOX_THRESHOLD, max_people=MAX_BOXES),
+    )  # fmt: skip
+    try:
+        annotations = load_annotations(Path(args.annotations), mode.skeleton).first(args.limit)
+        paths = annotations.find_pictures(Path(args.images))
+        pose = StillPose(mode.spatial, flip=args.flip, refinement=args.refinement)
+        with _progress(len(annotations.images), args.quiet) as tick:
+            report = evaluate_images(annotations, paths, pose, mode.detector, tick=tick)
+    finally:
+        mode.close()
+    notes = list(report.notes)
+    if args.mode in MODES and MODES[args.mode].temporal:
+        notes.insert(0, f"single pictures have no frame before: this is the key-frame graph of {args.mode} alone")
+    settings = {
+        "mode": args.mode, "graphs": dict(mode.graphs), "provider": str(mode.provider), "boxes": args.boxes,
+        "flip": args.flip, "refinement": args.refinement, "precision": args.precision, "threads": mode.workers.threads,
+    }  # fmt: skip
+    for path, rows in zip(save, (report.results, report.box_results), strict=False):
+        _write_json(path, rows)
+        notes.append(f"{len(rows)} rows in '{path}'")
+    _print(args, settings, images_dict(report), images_text(report, mode.skeleton), notes)
+
+
+def _run_sequence(args: argparse.Namespace) -> None:
+    from vipose.runtime.evaluate.annotations import load_annotations
+    from vipose.runtime.evaluate.report import sequence_dict, sequence_text
+    from vipose.runtime.evaluate.sequence import evaluate_sequences
+    from vipose.runtime.modes import load_mode
+    from vipose.runtime.pipeline import PipelineConfig
+
+    mode = load_mode(
+        args.mode, detector=args.detector, device=args.device, threads=args.threads, period=args.period,
+        precision=args.precision,
+    )  # fmt: skip
+    try:
+        annotations = load_annotations(Path(args.annotations), mode.skeleton).first(args.limit)
+        paths = annotations.find_pictures(Path(args.images))
+        with _progress(len(annotations.images), args.quiet) as tick:
+            report = evaluate_sequences(
+                annotations, paths, mode, mode.skeleton, config=PipelineConfig(refinement=args.refinement),
+                raw=args.raw, fps=args.fps, tick=tick,
+            )  # fmt: skip
+    finally:
+        mode.close()
+    settings = {
+        "mode": args.mode, "graphs": dict(mode.graphs), "provider": str(mode.provider), "period": mode.period,
+        "keypoints": "raw" if args.raw else "smoothed", "refinement": args.refinement, "precision": args.precision,
+        "threads": mode.workers.threads,
+    }  # fmt: skip
+    _print(args, settings, sequence_dict(report), sequence_text(report), list(report.notes))
+
+
+def _run_against(args: argparse.Namespace) -> None:
+    from vipose.runtime.evaluate.against import evaluate_against
+    from vipose.runtime.evaluate.report import against_dict, against_text
+
+    report = evaluate_against(Path(args.result), Path(args.against), raw=args.raw)
+    _print(args, {}, against_dict(report), against_text(report), list(report.notes))
+
+
+def _print(args: argparse.Namespace, settings: dict[str, Any], data: dict[str, Any], text: str, notes: list[str]) -> None:
+    if args.json:
+        data = {**({"settings": settings} if settings else {}), **data, "notes": notes}
+        print(json.dumps(data, indent=1, allow_nan=False))
+        return
+    if settings:
+        shown = {name: value for name, value in settings.items() if name != "graphs"}
+        print(", ".join(f"{name} {_word(value)}" for name, value in shown.items()))
+        print("graphs: " + ", ".join(f"{name} {digest[:12]}" for name, digest in settings["graphs"].items()), end="\n\n")
+    print(text)
+    for note in notes:
+        print(f"note: {note}")
+
+
+def _word(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _save_paths(args: argparse.Namespace) -> list[Path]:
+    """Where to write, keypoints first; checked before the work begins."""
+    if args.save is None:
+        return []
+    from vipose.runtime.results.writing import needs_folder
+
+    path = Path(args.save)
+    paths = [path, path.with_name(f"{path.stem}.boxes{path.suffix or '.json'}")]
+    for each in paths:
+        needs_folder(each)
+    return paths if args.boxes == "detector" else paths[:1]
+
+
+def _write_json(path: Path, rows: list[dict[str, Any]]) -> None:
+    from vipose.runtime.results.writing import PartFile
+
+    PartFile(path, json.dumps(rows, allow_nan=False).encode()).finish()
+
+
+@contextmanager
+def _progress(pictures: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """A bar on stderr where that is a terminal; the function it gives is told how many pictures are done."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), transient=True) as progress:
+        task = progress.add_task("pictures", total=pictures)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,198 @@
+"""How far two runs over one clip agree: similarity of matched people, what either lacks, jitter and cost of each.
+
+The usual question is what a temporal mode loses against its key-frame network on every frame, and what it saves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vipose.runtime.metrics.jitter import jitter
+from vipose.runtime.metrics.mot import MotFrame, MotScore, assign, mot_score
+from vipose.runtime.oks import BODY_AREA, oks_matrix
+from vipose.runtime.schedule import EARLY
+from vipose.runtime.skeleton import Skeleton
+from vipose.runtime.types import FrameResult, PersonResult
+
+__all__ = ["PAIR_OKS", "SURE", "Agreement", "RunFigures", "compare_runs"]
+
+FloatArray = npt.NDArray[np.floating]
+SURE = 0.2
+"""Joints of the reference from this score on are compared; of a person without any, all."""
+PAIR_OKS = 0.1
+"""Two people pair from this similarity on: low, so that a pose that drifted counts as drifted and not as missed."""
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """Figures of one run alone, over the frames that both have.
+
+    Attributes:
+        people: people on frames.
+        key, forced: of them through the key-frame network, and early ones among those.
+        jitter: mean second difference as a fraction of the person's size; None without three matched frames in a row.
+        total_ms: mean over frames, all stages; None where the file holds no timings.
+        pose_ms_per_person: time in pose graphs divided by people; None likewise.
+    """
+
+    people: int
+    key: int
+    forced: int
+    jitter: float | None
+    total_ms: float | None
+    pose_ms_per_person: float | None
+
+    @property
+    def forced_share(self) -> float | None:
+        """Early ones among the key frames of people."""
+        return self.forced / self.key if self.key else None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two runs over one clip.
+
+    Attributes:
+        frames: frames that both have; ``only_reference`` and ``only_result`` are in one file only.
+        matched, missed, extra: people on frames in both, in the reference only, in the result only.
+        mean_oks, low_oks: mean and 10th percentile over matched people; None without any.
+        tracking: the result's ids with the reference's taken for the truth.
+        reference, result: each run alone.
+    """
+
+    frames: int
+    only_reference: int
+    only_result: int
+    matched: int
+    missed: int
+    extra: int
+    mean_oks: float | None
+    low_oks: float | None
+    tracking: MotScore
+    reference: RunFigures
+    result: RunFigures
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A reference person and its partner on one frame."""
+
+    position: int
+    time_s: float
+    reference: FloatArray
+    result: FloatArray
+    size: float
+    sure: npt.NDArray[np.bool_]
+    oks: float
+
+
+def compare_runs(
+    reference: Iterable[FrameResult], result: Iterable[FrameResult], skeleton: Skeleton, *, raw: bool = False
+) -> Agreement:
+    """Compare the frames of two runs, matched by index; people of a frame by the Hungarian method on OKS.
+
+    The area in OKS is 0.53 times the reference person's box. Jitter of both runs is taken over the same joints and frames:
+    those where one reference id and one result id stay matched for three frames in a row; its unit is the longer side of
+    the reference person's box.
+
+    Args:
+        reference, result: frames of each run.
+        skeleton: of both.
+        raw: compare keypoints as decoded instead of smoothed.
+    """
+    left, right = {f.index: f for f in reference}, {f.index: f for f in result}
+    common = sorted(left.keys() & right.keys())
+    tracks: dict[tuple[int, int], list[_Pair]] = {}
+    frames: list[MotFrame] = []
+    for position, index in enumerate(common):
+        similarity, sure = _similarity(left[index].people, right[index].people, skeleton, raw)
+        frames.append(MotFrame([p.id for p in left[index].people], [p.id for p in right[index].people], similarity))
+        for a, b in assign(similarity, PAIR_OKS):
+            ours, theirs = left[index].people[a], right[index].people[b]
+            pair = _Pair(
+                position, left[index].time_s, _points(ours, raw), _points(theirs, raw), _size(ours), sure[a],
+                float(similarity[a, b]),
+            )  # fmt: skip
+            tracks.setdefault((ours.id, theirs.id), []).append(pair)
+    values = [pair.oks for track in tracks.values() for pair in track]
+    jitters = _jitters(list(tracks.values()))
+    people = [sum(len(side[index].people) for index in common) for side in (left, right)]
+    return Agreement(
+        frames=len(common),
+        only_reference=len(left) - len(common),
+        only_result=len(right) - len(common),
+        matched=len(values),
+        missed=people[0] - len(values),
+        extra=people[1] - len(values),
+        mean_oks=float(np.mean(values)) if values else None,
+        low_oks=float(np.percentile(values, 10)) if values else None,
+        tracking=mot_score(frames),
+        reference=_figures([left[index] for index in common], jitters[0]),
+        result=_figures([right[index] for index in common], jitters[1]),
+    )
+
+
+def _points(person: PersonResult, raw: bool) -> npt.NDArray[np.float32]:
+    return person.keypoints if raw else person.smoothed
+
+
+def _size(person: PersonResult) -> float:
+    x0, y0, x1, y1 = person.box.astype(np.float64)
+    return float(max(x1 - x0, y1 - y0, 1.0))
+
+
+def _similarity(
+    reference: Sequence[PersonResult], result: Sequence[PersonResult], skeleton: Skeleton, raw: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """OKS [G, P] and the joints [G, K] of the reference that are compared."""
+    joints = len(skeleton)
+    ours = np.array([_points(p, raw) for p in reference], np.float64).reshape(-1, joints, 3)
+    theirs = np.array([_points(p, raw) for p in result], np.float64).reshape(-1, joints, 3)
+    # Scores are those of the raw keypoints in both cases, so that smoothing does not change what is compared.
+    scores = np.array([p.keypoints[:, 2] for p in reference]).reshape(-1, joints)
+    sure = scores >= SURE
+    sure |= ~sure.any(1, keepdims=True)
+    boxes = np.array([p.box for p in reference], np.float64).reshape(-1, 4)
+    areas = (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(1) * BODY_AREA
+    return oks_matrix(theirs, ours, areas, skeleton.variances(), visible=sure[None]).T, sure
+
+
+def _jitters(tracks: Sequence[Sequence[_Pair]]) -> tuple[float | None, float | None]:
+    samples: tuple[list[FloatArray], list[FloatArray]] = ([], [])
+    for track in tracks:
+        index = np.array([pair.position for pair in track])
+        times, sizes = np.array([pair.time_s for pair in track]), np.array([pair.size for pair in track])
+        valid = np.array([pair.sure for pair in track])
+        samples[0].append(jitter(index, times, np.array([pair.reference for pair in track]), sizes, valid))
+        samples[1].append(jitter(index, times, np.array([pair.result for pair in track]), sizes, valid))
+    return _mean(samples[0]), _mean(samples[1])
+
+
+def _mean(parts: Sequence[FloatArray]) -> float | None:
+    values = np.concatenate(parts) if parts else np.zeros(0)
+    return float(values.mean()) if len(values) else None
+
+
+def _figures(frames: Sequence[FrameResult], jitter_value: float | None) -> RunFigures:
+    people = [person for frame in frames for person in frame.people]
+    key = [person for person in people if person.kind == "key"]
+    timed = [frame for frame in frames if frame.timings]
+    pose = sum(frame.timings.get("spatial", 0.0) + frame.timings.get("temporal", 0.0) for frame in timed)
+    posed = sum(len(frame.people) for frame in timed)
+    return RunFigures(
+        people=len(people),
+        key=len(key),
+        forced=sum(person.why in EARLY for person in key),
+        jitter=jitter_value,
+        total_ms=float(np.mean([_total(frame) for frame in timed])) if timed else None,
+        pose_ms_per_person=pose / posed if posed else None,
+    )
+
+
+def _total(frame: FrameResult) -> float:
+    """All stages of a frame; ``total``, where it is there, is their sum already."""
+    return frame.timings["total"] if "total" in frame.timings else sum(frame.timings.values())
