@@ -1,0 +1,186 @@
+"""Networks over people: crops, key frames, and heatmaps that are carried from frame to frame.
+
+T-ViPNet t gets the crop of frame t and the heatmaps of frame t - 1. The two crops lie differently on the frame, so the heatmaps
+are warped in between, with the very call that training uses (``geometry.warp_heatmaps``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vipose.runtime.codec import Refinement, decode_frame
+from vipose.runtime.errors import ModelError
+from vipose.runtime.geometry import FloatArray, crop, crop_affine, warp_between, warp_heatmaps
+from vipose.runtime.metadata import GraphMetadata
+
+__all__ = ["Look", "PoseNetwork", "PoseNetworks", "Propagator"]
+
+Heatmaps = npt.NDArray[np.float32]
+_OUTSIDE = 0.25  # what is left of the score of a joint that lies outside of the frame
+
+
+class PoseNetwork(Protocol):
+    """A pose graph, or anything that acts like one."""
+
+    @property
+    def metadata(self) -> GraphMetadata: ...
+
+    def __call__(self, crops: npt.NDArray[np.uint8], heatmaps: Heatmaps | None = None, /) -> Heatmaps: ...
+
+
+class PoseNetworks(Protocol):
+    """The part of a mode that is needed here. A mode with ``workers`` (``map(function, items)``) has people dealt out over them."""
+
+    @property
+    def spatial(self) -> PoseNetwork: ...
+
+    @property
+    def temporal(self) -> Sequence[PoseNetwork]: ...
+
+
+@dataclass
+class Look:
+    """One person on one frame, filled in stage by stage.
+
+    Attributes:
+        person: what names the person inside the pipeline.
+        phase: 0 for a key frame, else 1..T.
+        affine: [2, 3] frame -> network input.
+        crop: [h, w, 3] uint8.
+        previous: [K, h', w'] heatmaps of the frame before on this crop, None on key frames.
+        heatmaps: [K, h', w'] of this frame.
+        keypoints: [K, 3] in frame pixels.
+    """
+
+    person: int
+    phase: int
+    affine: FloatArray
+    crop: npt.NDArray[np.uint8]
+    previous: Heatmaps | None
+    heatmaps: Heatmaps
+    keypoints: npt.NDArray[np.float32]
+
+
+class Propagator:
+    """Looks at people with the right network and remembers their heatmaps.
+
+    Args:
+        networks: usually a mode.
+        refinement: of decoding.
+
+    Raises:
+        ModelError: the networks do not fit each other.
+    """
+
+    def __init__(self, networks: PoseNetworks, refinement: Refinement = "dark") -> None:
+        self._spatial, self._temporal = networks.spatial, tuple(networks.temporal)
+        self._workers: Any = getattr(networks, "workers", None)
+        self._refinement: Refinement = refinement
+        meta = self._spatial.metadata
+        codec = meta.codec
+        if codec is None or any(_form(t.metadata) != _form(meta) for t in self._temporal):
+            raise ModelError("the graphs of this mode differ in input, joints or codec; export them together")
+        self.skeleton = meta.joints
+        self._codec = codec
+        self._size = meta.input.width, meta.input.height
+        self._cells = meta.input.width // codec.stride, meta.input.height // codec.stride
+        self._states: dict[int, tuple[FloatArray, Heatmaps]] = {}
+        self.spent_ms = {"spatial": 0.0, "temporal": 0.0}
+
+    @property
+    def phases(self) -> int:
+        """T: how many temporal networks there are."""
+        return len(self._temporal)
+
+    def heatmaps(self, person: int) -> tuple[FloatArray, Heatmaps] | None:
+        """Affine (frame -> input) and heatmaps [K, h', w'] of a person's last frame; None for somebody unknown."""
+        return self._states.get(person)
+
+    def can_propagate(self, person: int) -> bool:
+        """Whether there is anything to propagate."""
+        return bool(self._temporal) and person in self._states
+
+    def prepare(self, image: npt.NDArray[np.uint8], people: Iterable[tuple[int, FloatArray, int]]) -> list[Look]:
+        """Cut people out of a frame.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            people: id, box [4] and phase of each; phases above T count as T.
+        """
+
+        def one(item: tuple[int, FloatArray, int]) -> Look:
+            person, box, phase = item
+            affine = crop_affine(box, self._size, convention=self._codec.convention)
+            previous = None
+            if phase:
+                before, heatmaps = self._states[person]
+                between = warp_between(before, affine, self._size, self._cells, self._codec.convention)
+                previous = warp_heatmaps(heatmaps, between)
+            nothing = np.empty(0, np.float32)
+            phase = min(phase, self.phases)
+            return Look(person, phase, affine, crop(image, affine, self._size), previous, nothing, nothing)
+
+        return self._map(one, list(people))
+
+    def run(self, looks: Sequence[Look]) -> None:
+        """Fill in ``heatmaps``: people in the same phase together, dealt out over the workers, key frames first."""
+        jobs = [part for phase in range(self.phases + 1) for part in self._batches(looks, phase)]
+        began = time.perf_counter()
+        spent = self._map(self._run_batch, jobs)
+        wall = (time.perf_counter() - began) * 1e3
+        total = max(sum(spent), 1e-9)
+        for batch, seconds in zip(jobs, spent, strict=True):  # workers overlap: the wall time is shared out
+            self.spent_ms["temporal" if batch[0].phase else "spatial"] += wall * seconds / total
+
+    def decode(self, looks: Sequence[Look], frame_size: tuple[int, int]) -> None:
+        """Fill in ``keypoints``; joints outside of a frame of ``frame_size`` (width, height) lose most of their score."""
+        if not looks:
+            return
+        heatmaps = np.stack([look.heatmaps for look in looks])
+        affines = np.stack([look.affine for look in looks])
+        codec = self._codec
+        poses = decode_frame(heatmaps, affines, self._size, codec.convention, self._refinement, codec.blur)
+        inside = ((poses[..., :2] >= -0.5) & (poses[..., :2] <= np.array(frame_size) - 0.5)).all(-1)
+        poses[..., 2] *= np.where(inside, 1.0, _OUTSIDE).astype(np.float32)
+        for look, pose in zip(looks, poses, strict=True):
+            look.keypoints = pose
+
+    def keep(self, looks: Iterable[Look]) -> None:
+        """Remember heatmaps for the next frame; who is not among them is forgotten."""
+        self._states = {look.person: (look.affine, look.heatmaps) for look in looks}
+
+    def _batches(self, looks: Sequence[Look], phase: int) -> list[list[Look]]:
+        same = [look for look in looks if look.phase == phase]
+        network = self._network(phase)
+        size = getattr(network, "batch", None) or max(len(same), 1)
+        return [same[start: start + size] for start in range(0, len(same), size)]
+
+    def _run_batch(self, batch: list[Look]) -> float:
+        began = time.perf_counter()
+        network = self._network(batch[0].phase)
+        crops = np.stack([look.crop for look in batch])
+        previous = [look.previous for look in batch if look.previous is not None]
+        out = network(crops, np.stack(previous)) if batch[0].phase else network(crops)
+        for look, heatmaps in zip(batch, out, strict=True):
+            look.heatmaps = heatmaps
+        return time.perf_counter() - began
+
+    def _network(self, phase: int) -> PoseNetwork:
+        return self._temporal[phase - 1] if phase else self._spatial
+
+    def _map(self, function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+        if self._workers is None:
+            return [function(item) for item in items]
+        return list(self._workers.map(function, items))
+
+
+def _form(metadata: GraphMetadata) -> tuple[object, ...]:
+    codec = metadata.codec
+    lies = None if codec is None else (codec.convention, codec.stride)
+    return metadata.input.width, metadata.input.height, metadata.skeleton, lies
