@@ -91,11 +91,12 @@ def _expand(texts: Sequence[str], options: RunOptions) -> list[SourceSpec | Sour
     items: list[SourceSpec | SourceReport] = []
     seen: set[str] = set()
     for text in texts:
+        lines: list[InputError] = []
         try:
-            specs = expand_sources([text], recursive=options.recursive)
+            specs = expand_sources([text], recursive=options.recursive, failed=lines)
         except InputError as error:
-            items.append(SourceReport(_shown(text), "failed", str(error)))
-            continue
+            lines, specs = [error], []
+        items += [SourceReport(_shown(text), "failed", str(error)) for error in lines]
         for spec in specs:
             key = spec.text if spec.path is None else str(spec.path.resolve())
             if key not in seen:

@@ -230,13 +230,16 @@ class Tracker:
         track.keypoints, track.keypoints_box = keypoints, track.box
 
     def _judge(self, track: Track) -> None:
-        """Whether a shown track is lost: out of the picture, or neither detector nor pose network see anyone."""
+        """Whether a shown track is lost: out of the picture, seen by nobody any more, or never more than half believed."""
         config = self.config
         gone = _inside(track.box, self._size) < 0.1
-        unproven = track.quality < config.poor and (track.misses > 0 or track.usual < config.fair)
-        fading = track.misses >= 2 and track.quality < config.fair
-        undetected = track.misses >= 2 and self._clock - track.detected_s > config.max_undetected_s
-        if gone or unproven or fading or undetected:
+        unseen = track.misses > 0 and self._unseen(track) > config.hold_s
+        undetected = track.misses > 1 and self._clock - track.detected_s > config.max_undetected_s
+        doubtful = track.score < config.score_threshold and track.usual < config.good
+        if doubtful or track.usual < config.poor:
+            track.evidence = 0.0  # it has to prove itself anew
+            track.state = "lost"
+        elif gone or unseen or undetected:
             track.state = "lost"
 
     def _merge(self) -> None:

@@ -30,6 +30,7 @@ class TrackConfig:
         max_people: at most so many people are followed; a newcomer must be clearly better to take another's place.
         max_lost_s: a lost track keeps its id for so long.
         max_undetected_s: keypoints alone carry a track for so long that the detector keeps missing.
+        hold_s: somebody who is missed by the detector and whose pose is not fair stays for so long.
         max_gap_s: a larger step of time, or one backwards by as much, is a gap: velocities are forgotten.
         match, match_lost, match_cut: least similarity of a detection with somebody in sight, out of sight, and across a cut; see
             ``associate.similarity``.
@@ -50,6 +51,7 @@ class TrackConfig:
     max_people: int = 20
     max_lost_s: float = 1.5
     max_undetected_s: float = 1.0
+    hold_s: float = 0.15
     max_gap_s: float = 0.5
     match: float = 0.35
     match_lost: float = 0.25
@@ -68,7 +70,7 @@ class TrackConfig:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise UsageError(f"{name} {value} is not allowed (0 to 1); give a share of one")
-        for name in ("max_lost_s", "max_undetected_s", "max_gap_s", "merge_s"):
+        for name in ("max_lost_s", "max_undetected_s", "hold_s", "max_gap_s", "merge_s"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise UsageError(f"{name} {value} is not allowed (0 or more seconds); give a time in seconds")

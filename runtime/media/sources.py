@@ -44,7 +44,9 @@ class SourceSpec:
     device: int | str | None = None
 
 
-def expand_sources(texts: Sequence[str], *, recursive: bool = False) -> list[SourceSpec]:
+def expand_sources(
+    texts: Sequence[str], *, recursive: bool = False, failed: list[InputError] | None = None
+) -> list[SourceSpec]:
     """Turn what the user typed into sources, in order, none twice.
 
     A text is a video or picture file, a pattern (``*.mp4``, ``**`` too), a folder (its videos in natural order; where
@@ -54,6 +56,7 @@ def expand_sources(texts: Sequence[str], *, recursive: bool = False) -> list[Sou
     Args:
         texts: what the user typed.
         recursive: look into folders inside folders.
+        failed: takes the errors of bad lines of a list file, whose other lines go on; None raises the first one.
 
     Raises:
         InputError: something is missing, empty or cannot be read.
@@ -65,14 +68,16 @@ def expand_sources(texts: Sequence[str], *, recursive: bool = False) -> list[Sou
     """
     if not texts:
         raise UsageError("no source given; name a video, a folder, a list file, camera:0 or a URL")
-    found = [spec for text in texts for spec in _expand(text, Path(), recursive, lists=True)]
+    found = [spec for text in texts for spec in _expand(text, Path(), recursive, failed)]
     unique: dict[object, SourceSpec] = {}
     for spec in found:
         unique.setdefault(spec.path.resolve() if spec.path is not None else spec.text, spec)
     return list(unique.values())
 
 
-def _expand(text: str, base: Path, recursive: bool, *, lists: bool) -> Iterable[SourceSpec]:
+def _expand(
+    text: str, base: Path, recursive: bool, failed: list[InputError] | None, *, lists: bool = True
+) -> Iterable[SourceSpec]:
     if not text.strip():
         raise UsageError("a source is an empty text; name a video, a folder, a list file, camera:0 or a URL")
     url = _URL.match(text)
@@ -85,7 +90,9 @@ def _expand(text: str, base: Path, recursive: bool, *, lists: bool) -> Iterable[
         if path.is_dir():
             return _folder(path, recursive)
         if path.exists():
-            return _list(path, recursive) if lists and path.suffix.lower() == _LIST_SUFFIX else [_file(path)]
+            if lists and path.suffix.lower() == _LIST_SUFFIX:
+                return _list(path, recursive, failed)
+            return [_file(path)]
     except OSError as error:
         raise InputError(f"cannot look at {text} ({error.strerror}); check its permissions") from error
     if glob.has_magic(text):
@@ -161,7 +168,7 @@ def _pattern(path: Path, text: str, recursive: bool) -> list[SourceSpec]:
     return specs
 
 
-def _list(path: Path, recursive: bool) -> list[SourceSpec]:
+def _list(path: Path, recursive: bool, failed: list[InputError] | None) -> list[SourceSpec]:
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -174,9 +181,12 @@ def _list(path: Path, recursive: bool) -> list[SourceSpec]:
     specs: list[SourceSpec] = []
     for text in texts:
         try:
-            specs += _expand(text, path.parent, recursive, lists=False)
+            specs += _expand(text, path.parent, recursive, None, lists=False)
         except (InputError, UsageError) as error:
-            raise InputError(f"in the list {path}: {error}") from error
+            in_list = InputError(f"in the list {path}: {error}")
+            if failed is None:
+                raise in_list from error
+            failed.append(in_list)
     return specs
 
 

@@ -136,3 +136,14 @@ def test_absurd_options_are_usage_errors(tmp_path: Path, values: dict[str, float
     (spec,) = expand_sources([str(clips.clip(tmp_path / "clip.mp4").path)])
     with pytest.raises(UsageError):
         open_source(spec, **values)  # type: ignore[arg-type]
+
+
+def test_a_bad_line_of_a_list_leaves_the_others(tmp_path: Path) -> None:
+    (tmp_path / "good.mp4").touch()
+    listing = tmp_path / "list.txt"
+    listing.write_text("missing.mp4\ngood.mp4\n", encoding="utf-8")
+    failed: list[InputError] = []
+    assert [s.path for s in expand_sources([str(listing)], failed=failed)] == [tmp_path / "good.mp4"]
+    assert len(failed) == 1 and "missing.mp4" in str(failed[0]) and "list.txt" in str(failed[0])
+    with pytest.raises(InputError, match=r"missing\.mp4"):
+        expand_sources([str(listing)])
