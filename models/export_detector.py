@@ -1,0 +1,160 @@
+"""The trained detector to ``person-detector.onnx``, ``person-detector.fp32.onnx`` and their card.
+
+``python -m vipose.models.export_detector --checkpoint RUN/detector.pt --out DIR [--calibrate DATA] [--facts JSON]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from vipose.models.data.detection import read_pictures, split
+from vipose.models.decode_graph import append_decoding
+from vipose.models.export import OPSET, Precision, write_graph
+from vipose.models.networks.detector import STRIDES, Detector, DetectorArch, DetectorGraph
+from vipose.models.training.detection_eval import detect_picture, fit_calibration
+from vipose.models.training.loop import load_checkpoint
+from vipose.runtime.errors import ModelError
+from vipose.runtime.metadata import GraphMetadata, InputSpec
+
+__all__ = ["FACTS", "NAME", "PIXELS", "detector_metadata", "export_detector", "main", "write_detector"]
+
+NAME = "person-detector"
+PIXELS = 43008  # letterbox of 288 x 160 (16:9) or 224 x 192 (4:3 and square)
+FACTS = ("licence", "origin", "data", "commands", "figures", "commit")
+"""What a card says that only people know: taken from a JSON file, for which an older card will do."""
+
+
+def detector_metadata(arch: DetectorArch, card: dict[str, Any]) -> GraphMetadata:
+    """Metadata of an exported detector; it takes any multiple of 32 and puts out candidates."""
+    return GraphMetadata(
+        task="detect",
+        network=NAME,
+        input=InputSpec(0, 0, multiple=32, pixels=PIXELS, fill=114),
+        architecture=arch.to_json(),
+        output="candidates",
+        licence=str(card.get("licence", "")),
+        card=card,
+    )
+
+
+class _Maps(nn.Module):
+    """Everything of the graph up to the decoding, which is appended as ONNX nodes."""
+
+    def __init__(self, graph: DetectorGraph) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return self.graph.maps(image)
+
+
+def export_detector(network: Detector) -> tuple[onnx.ModelProto, dict[str, Any], dict[str, Any]]:
+    """The graph without metadata, trial inputs and what torch says to them. ``network`` is not changed.
+
+    N, height and width are dynamic. The trial is larger than the traced example, so that nothing of it is baked in.
+    """
+    copy = Detector(network.arch)
+    copy.load_state_dict(network.state_dict())
+    deployed = DetectorGraph(copy.eval()).eval()
+    buffer = io.BytesIO()
+    torch.onnx.export(
+        _Maps(deployed).eval(),
+        (torch.zeros(1, 160, 288, 3, dtype=torch.uint8),),
+        buffer,  # type: ignore[arg-type]
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=["image"],
+        output_names=[f"map{s}" for s in STRIDES],
+        dynamic_axes={"image": {0: "N", 1: "H", 2: "W"}} | {f"map{s}": {0: "N", 2: "h", 3: "w"} for s in STRIDES},
+    )
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (2, 256, 192, 3), dtype=torch.uint8, generator=generator)
+    with torch.inference_mode():
+        boxes, scores = deployed(image)
+    model = onnx.load_model_from_string(buffer.getvalue())
+    append_decoding(model, STRIDES)
+    return model, {"image": image.numpy()}, {"boxes": boxes.numpy(), "scores": scores.numpy()}
+
+
+def write_detector(network: Detector, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
+    """Write the two graphs and the card; returns the card.
+
+    Raises:
+        ModelError: ONNX Runtime and torch differ. OutputError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata = detector_metadata(network.arch, card)
+    files = {}
+    suffixes: dict[Precision, str] = {"fp16": ".onnx", "fp32": ".fp32.onnx"}
+    for precision, suffix in suffixes.items():
+        model, feeds, expected = export_detector(network)
+        files[precision] = write_graph(model, folder / f"{NAME}{suffix}", metadata, feeds, expected, precision)
+    shown = {k: v for k, v in asdict(metadata).items() if k not in ("card", "sha256")}
+    shown |= metadata.card | {"files": files}
+    text = json.dumps(shown, indent=1, allow_nan=False) + "\n"
+    (folder / f"{NAME}.json").write_text(text, encoding="utf-8")
+    return shown
+
+
+def read_detector(checkpoint: Path) -> Detector:
+    """The averaged network of a checkpoint of the training; raises ModelError where there is none."""
+    saved = load_checkpoint(checkpoint)
+    if saved is None or "average" not in saved:
+        raise ModelError(f"there is no detector in '{checkpoint}'; train one with 'vipose train person-detector'")
+    network = Detector(DetectorArch.from_json(saved["arch"]))
+    network.load_state_dict(saved["average"])
+    return network.eval()
+
+
+def recipe(folder: Path) -> dict[str, Any]:
+    """What the training left beside its checkpoint: the configuration and the last line of its log."""
+    found: dict[str, Any] = {}
+    config, log = folder / "config.json", folder / "log.jsonl"
+    if config.exists():
+        found["config"] = json.loads(config.read_text(encoding="utf-8"))
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines()
+        found["last_epoch"] = json.loads(lines[-1]) if lines else {}
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns an exit code."""
+    parser = argparse.ArgumentParser(prog="vipose export person-detector", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--calibrate", type=Path, help="first data folder of the training; scores become chances on what it holds out"
+    )
+    parser.add_argument("--facts", type=Path, help=f"JSON with {', '.join(FACTS)} for the card")
+    args = parser.parse_args(argv)
+    network = read_detector(args.checkpoint)
+    slope, offset = 1.0, 0.0
+    if args.calibrate:
+        _, held = split(read_pictures(args.calibrate))
+        slope, offset = fit_calibration([detect_picture(network, p.image) for p in held], held)
+        network.calibrate(slope, offset)
+    card: dict[str, Any] = {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "recipe": recipe(args.checkpoint.parent) | {"calibration": {"slope": slope, "offset": offset}},
+    }
+    if args.facts:
+        facts = json.loads(args.facts.read_text(encoding="utf-8"))
+        card |= {name: facts[name] for name in FACTS if name in facts}
+    card = write_detector(network, args.out, card)
+    print(f"{args.out / NAME}.onnx: {card['files']['fp16']['bytes']} bytes, {card['parameters']} parameters")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
