@@ -289,6 +289,7 @@ def test_imagenet_weights_fit_or_say_where_not(tmp_path: Path) -> None:
 
 
 @needs_imagenet
+@pytest.mark.usefixtures("counting_clock")
 def test_training_learns_resumes_and_exports(tmp_path: Path) -> None:
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "graphs"
     rng = np.random.default_rng(0)

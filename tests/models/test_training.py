@@ -37,14 +37,15 @@ def recipe(minutes: float) -> spatial.SpatialRecipe:
     )
 
 
+@pytest.mark.usefixtures("counting_clock")
 def test_spatial_training_learns_resumes_and_exports(tmp_path: Path) -> None:
     pack, run = tiny_pack(tmp_path), tmp_path / "run"
     torch.manual_seed(0)
-    spatial.train(recipe(0.04), [pack], run, workers=0, threads=1)
+    spatial.train(recipe(0.02), [pack], run, workers=0, threads=1)
     state = torch.load(run / "last.pt", weights_only=False)
     assert state["stage"] == 2
     before = {k: v.clone() for k, v in state["model"].items()}
-    spatial.train(recipe(0.04), [pack], run, workers=0, threads=1)  # finished: resuming changes nothing
+    spatial.train(recipe(0.02), [pack], run, workers=0, threads=1)  # finished: resuming changes nothing
     after = torch.load(run / "last.pt", weights_only=False)["model"]
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert vipose(["export", str(run / "best.pt"), "-o", str(tmp_path / "graphs"), "--name", "tiny"]) == 0
@@ -55,6 +56,7 @@ def test_spatial_training_learns_resumes_and_exports(tmp_path: Path) -> None:
     assert card["files"]["fp16"]["max_difference"] < 2e-2
 
 
+@pytest.mark.usefixtures("counting_clock")
 def test_temporal_training_runs_over_frames_and_exports_a_graph_a_phase(tmp_path: Path) -> None:
     pack, run = tiny_pack(tmp_path), tmp_path / "run"
     spatial.train(recipe(0.005), [pack], run, workers=0, threads=1)

@@ -31,14 +31,14 @@ def test_every_option_reaches_its_field() -> None:
         "--roi", "1,2,30.5,40", "--smoothing", "live", "--smoothing-strength", "2", "--no-swap", "--start", "1", "--end", "2.5",
         "--every", "3", "--rotate", "90", "--recursive", "--timeout", "5", "--head-blur", "--black-background", "--mirror",
         "-o", "x", "--save", "CSV, native,csv", "--no-video", "--existing", "fail", "--show", "--queue-frames", "5",
-        "--queue-mb", "8", "-q", "--json",
+        "--queue-mb", "8", "-q", "--json", "--no-timings",
     )  # fmt: skip
     wanted = RunOptions(
         mode="s-vipnas", detector="d.onnx", period=2, precision="fp32", device="cpu", threads=3, max_people=4,
         score_threshold=0.5, detect_every=7, max_lost=2.0, max_keys=1, roi=(1.0, 2.0, 30.5, 40.0), smoothing="live",
         smoothing_strength=2.0, swap=False, start=1.0, end=2.5, every=3, rotate="90", recursive=True, timeout=5.0,
         head_blur=True, black_background=True, mirror=True, output="x", save=("csv", "native"), video=False,
-        existing="fail", show=True, queue_frames=5, queue_mb=8.0, quiet=True, json=True,
+        existing="fail", show=True, queue_frames=5, queue_mb=8.0, quiet=True, json=True, timings=False,
     )  # fmt: skip
     assert given == wanted
     default = RunOptions()
