@@ -34,13 +34,10 @@ COMMANDS = {
     "doctor": "examine this installation, offline",
     "models": "list, show, verify or import graphs",
     "cameras": "list cameras",
-    "app": "open the desktop application",
     "train": "train networks (needs PyTorch)",
-    "search": "search architectures (needs PyTorch)",
     "export": "export a checkpoint to ONNX (needs PyTorch)",
-    "tables": "measure cost tables (needs PyTorch)",
 }
-TORCH_COMMANDS = ("train", "search", "export", "tables")
+TORCH_COMMANDS = ("train", "export")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,8 +84,6 @@ def _dispatch(argv: list[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise UsageError(f"there is no command '{name}'; {hint}'vipose --help' lists them")
-    if name == "app":
-        return _app(rest)
     module = importlib.import_module(_module(name))
     parser = _Parser(prog=f"vipose {name}", description=module.__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -102,22 +97,7 @@ def _module(name: str) -> str:
         return f"vipose.runtime.commands.{name}"
     if util.find_spec("torch") is None:
         raise ViposeError(f"'vipose {name}' needs PyTorch, which is not installed; pip install 'vipose[train]'")
-    module = f"vipose.models.commands.{name}"
-    if not _exists(module):
-        raise ViposeError(f"'vipose {name}' is not part of this version; 'vipose --help' lists what is")
-    return module
-
-
-def _app(rest: list[str]) -> int:
-    if not _exists("vipose.app.main"):
-        raise ViposeError("the desktop application comes with a later version; use 'vipose run SOURCE --show'")
-    return int(importlib.import_module("vipose.app.main").main(rest))
-
-
-def _exists(module: str) -> bool:
-    """Whether a module and all packages around it are installed."""
-    parts = module.split(".")
-    return all(util.find_spec(".".join(parts[: end + 1])) is not None for end in range(len(parts)))
+    return f"vipose.models.commands.{name}"
 
 
 def _overview() -> str:

@@ -98,13 +98,6 @@ def test_training_without_torch_says_how_to_get_it(
     assert "pip install 'vipose[train]'" in capsys.readouterr().err
 
 
-def test_app_says_that_it_comes_later(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delenv("VIPOSE_DEBUG", raising=False)
-    monkeypatch.setattr(cli, "_exists", lambda module: False)
-    assert cli.main(["app"]) == 3
-    assert capsys.readouterr().err.count("\n") == 1
-
-
 def test_a_reader_that_leaves_is_no_crash() -> None:
     done = subprocess.run(
         f"'{sys.executable}' -m vipose.runtime run --help | true", shell=True, capture_output=True, text=True, timeout=200, check=False
