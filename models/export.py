@@ -167,7 +167,7 @@ def pose_metadata(arch: FusedArch, network: str, size: tuple[int, int], card: di
         input=InputSpec(*size, mean=tuple(MEAN.tolist()), std=tuple(STD.tolist())),
         architecture=arch.to_json(),
         skeleton=COCO17.name,
-        codec=Codec("udp", sigma=2.0, stride=4, blur=3),
+        codec=Codec("udp", sigma=2.0, stride=4, blur=11),
         flip=COCO17.flip,
         licence=card.get("licence", ""),
         card=card,

@@ -1,6 +1,6 @@
 """Train an S-ViPNet: cross-entropy over positions on people's labels and teacher heatmaps, small pictures first.
 
-    python -m vipose.models.training.spatial --pack PACK [PACK ...] --out RUN --minutes 37 78
+    python -m vipose.models.training.spatial --pack PACK [PACK ...] --out RUN --minutes 37 70
 
 The figures of ``--minutes`` are spent at 128x96 and 256x192; each has its own warm-up and cosine.
 """
@@ -48,7 +48,7 @@ class SpatialRecipe:
 
     arch: FusedArch = SPATIAL
     sizes: tuple[tuple[int, int], ...] = ((96, 128), (192, 256))
-    minutes: tuple[float, ...] = (37.0, 78.0)
+    minutes: tuple[float, ...] = (37.0, 70.0)
     batches: tuple[int, ...] = (64, 32)
     rates: tuple[float, ...] = (2e-3, 1e-3)
     weight_decay: float = 0.02

@@ -53,7 +53,7 @@ class TemporalRecipe:
     arch: FusedArch = TEMPORAL
     T: int = 3
     sizes: tuple[tuple[int, int], ...] = ((96, 128), (192, 256))
-    minutes: tuple[float, ...] = (12.0, 20.0)
+    minutes: tuple[float, ...] = (14.0, 33.0)
     batches: tuple[int, ...] = (32, 16)
     rates: tuple[float, ...] = (2e-3, 8e-4)
     weight_decay: float = 0.02
@@ -61,7 +61,7 @@ class TemporalRecipe:
     clip_share: float = 0.5
     spatial_share: float = 0.5
     sources: dict[str, float] = field(
-        default_factory=lambda: {"coco": 3.0, "lspe": 0.6, "sports": 0.8, "voc2012": 1.5, "human": 1.5, "clip": 0.4}
+        default_factory=lambda: {"coco": 3.0, "lspe": 0.45, "sports": 0.8, "voc2012": 1.5, "human": 1.5, "clip": 0.4}
     )
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
@@ -224,7 +224,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--pack", type=Path, nargs="+", required=True, help="packs of stills")
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="clip packs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished one is resumed")
-    parser.add_argument("--minutes", type=float, nargs=2, default=(12.0, 20.0), help="shared at 128x96, separate at 256x192")
+    parser.add_argument("--minutes", type=float, nargs=2, default=TemporalRecipe.minutes, help="shared at 128x96, separate at 256x192")
     parser.add_argument("--workers", type=int, default=1, help="loader processes")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     args = parser.parse_args(argv)
