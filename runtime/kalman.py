@@ -6,6 +6,7 @@ person's size, so that near and far people behave alike. The linear algebra is f
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from vipose.runtime.geometry import FloatArray
 
 __all__ = ["BoxKalman", "KalmanConfig"]
 
+# Diagonals of the four 4x4 blocks of an 8x8 matrix, in its flat order.
+_PLACE, _CROSS, _CROSS_BACK, _VELOCITY = slice(0, 32, 9), slice(4, 32, 9), slice(32, 64, 9), slice(36, 64, 9)
 _LOG_SIZE = (0.0, 12.0)  # 1 to 160,000 pixels: exp() of a run-away size must stay finite
 
 
@@ -64,13 +67,14 @@ class BoxKalman:
     @property
     def box(self) -> npt.NDArray[np.float64]:
         """[4] x0, y0, x1, y1 of the present estimate, frame pixels."""
-        centre, half = self._filter.x[:2, 0], np.exp(self._filter.x[2:4, 0]) / 2
-        return np.concatenate([centre - half, centre + half])
+        x, y, width, height = self._filter.x[:4, 0].tolist()
+        dx, dy = math.exp(width) / 2, math.exp(height) / 2
+        return np.array([x - dx, y - dy, x + dx, y + dy])
 
     @property
     def size(self) -> float:
         """Root of the area of the present estimate, pixels."""
-        return float(np.exp(self._filter.x[2:4, 0].mean()))
+        return math.exp((float(self._filter.x[2, 0]) + float(self._filter.x[3, 0])) / 2)
 
     @property
     def velocity(self) -> npt.NDArray[np.float64]:
@@ -80,15 +84,15 @@ class BoxKalman:
     def predict(self, dt_s: float, *, coasting: bool = False) -> None:
         """Move on by ``dt_s`` seconds; ``coasting`` lets the velocities fade (nobody has measured lately)."""
         transition = np.eye(8)
-        transition[range(4), range(4, 8)] = dt_s
+        transition.flat[_CROSS] = dt_s
         if coasting:
-            transition[range(4, 8), range(4, 8)] = np.exp(-dt_s / self._config.damping_s)
+            transition.flat[_VELOCITY] = math.exp(-dt_s / self._config.damping_s)
         c, size = self._config, self.size
-        jerk = np.square([c.acceleration * size] * 2 + [c.log_acceleration] * 2)
+        variance = np.square([c.acceleration * size] * 2 + [c.log_acceleration] * 2)
         noise = np.zeros((8, 8))
-        noise[range(4), range(4)] = jerk * dt_s**4 / 4
-        noise[range(4, 8), range(4, 8)] = jerk * dt_s**2
-        noise[range(4), range(4, 8)] = noise[range(4, 8), range(4)] = jerk * dt_s**3 / 2
+        noise.flat[_PLACE] = variance * (dt_s**4 / 4)
+        noise.flat[_CROSS] = noise.flat[_CROSS_BACK] = variance * (dt_s**3 / 2)
+        noise.flat[_VELOCITY] = variance * dt_s**2
         self._filter.predict(F=transition, Q=noise)
         self._bound()
 

@@ -102,7 +102,6 @@ class Propagator:
         """Affine (frame -> input) and heatmaps [K, h', w'] of a person's last frame; None for somebody unknown."""
         return self._states.get(person)
 
-
     def prepare(self, image: npt.NDArray[np.uint8], people: Iterable[tuple[int, FloatArray, int]]) -> list[Look]:
         """Cut people out of a frame.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -110,7 +111,8 @@ class PoseWatch:
         if np.count_nonzero(sure) < 3:
             return 0.0
         gap = pose[sure, :2] - predicted[sure, :2]
-        return float(np.median(np.sqrt((gap * gap).sum(1))))
+        squares = np.sort((gap * gap).sum(1))  # np.median takes ten times as long
+        return math.sqrt(squares[len(squares) // 2])
 
     def _lengths(self, pose: FloatArray) -> npt.NDArray[np.float64]:
         """[L] pixels, NaN where a joint is not sure."""

@@ -61,7 +61,7 @@ class TemporalRecipe:
     clip_share: float = 0.5
     spatial_share: float = 0.5
     sources: dict[str, float] = field(
-        default_factory=lambda: {"coco": 3.0, "lspe": 0.45, "sports": 0.8, "voc2012": 1.5, "human": 1.5, "clip": 0.4}
+        default_factory=lambda: {"coco": 3.0, "lspe": 0.6, "sports": 0.8, "voc2012": 1.5, "human": 1.5, "clip": 0.4}
     )
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
