@@ -324,7 +324,7 @@ class Pipeline:
         for look, smoothed in zip(looks, smooth, strict=True):
             track, decision = shown[look.person], decisions[look.person]
             people.append(PersonResult(
-                track.id, track.box.astype(np.float32), person_score(track.score, look.keypoints), look.keypoints,
+                track.id, track.box.astype(np.float32), person_score(track.carried, look.keypoints), look.keypoints,
                 smoothed.astype(np.float32), decision.kind, decision.why, decision.phase, look.person in swapped,
             ))  # fmt: skip
         return tuple(sorted(people, key=lambda p: p.id))

@@ -103,7 +103,6 @@ class Tracker:
                 self._hit(track, found[matched[row]])
             else:
                 track.misses += 1
-                track.score *= 0.9
         keep = [r in matched or (t.state != "tentative" and not cut) for r, t in enumerate(self._tracks)]
         self._tracks = [t for t, stays in zip(self._tracks, keep, strict=True) if stays]
         taken = set(matched.values())
@@ -222,21 +221,86 @@ class Tracker:
         track.usual = track.quality if not track.usual else 0.9 * track.usual + 0.1 * track.quality
         if track.quality >= self.config.fair:
             track.seen_s = self._clock
-        box = keypoints_box(keypoints, self.config.joint_score)
-        share = float((keypoints[:, 2] >= self.config.joint_score).mean())
-        if box is not None and share >= 0.2:
-            margin = self.config.margin * max(box[2] - box[0], box[3] - box[1])
-            track.kalman.update(box + margin * np.array([-1, -1, 1, 1]), trust=share)
+        box = self._measured(track, keypoints)
+        if box is not None:
+            share = float((keypoints[:, 2] >= self.config.joint_score).mean())
+            track.kalman.update(box, trust=share)
         track.keypoints, track.keypoints_box = keypoints, track.box
+
+    def _measured(self, track: Track, keypoints: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """The box that keypoints measure, None where too few are sure.
+
+        Few sure joints do not measure a size: a box around them cuts the others out of the next crop, and so on, until only a
+        hand is left. They move the box, and widen it, but do not make it smaller.
+        """
+        sure = keypoints[:, 2] >= self.config.joint_score
+        tight = keypoints_box(keypoints, self.config.joint_score)
+        if tight is None or sure.mean() < 0.2:
+            return None
+        margin = self.config.margin * max(tight[2] - tight[0], tight[3] - tight[1])
+        box = np.asarray(tight + margin * np.array([-1, -1, 1, 1]), np.float64)
+        if sure.mean() >= self.config.whole:
+            return box
+        kept = track.box
+        if track.keypoints is not None:
+            expected = track.predicted(self._joints)
+            both = sure & (expected[:, 2] >= self.config.joint_score)
+            if np.count_nonzero(both) >= 3:
+                kept = kept + np.tile(np.median(keypoints[both, :2] - expected[both, :2], 0), 2)
+        return np.concatenate([np.minimum(box[:2], kept[:2]), np.maximum(box[2:], kept[2:])])
+
+    def _promote(self, track: Track) -> None:
+        """Show a tentative or lost track that was just detected, if its pose agrees, nobody else has it and there is room."""
+        config = self.config
+        owner = self._owner(track)
+        if track.quality < config.poor or owner is not None:
+            track.evidence = 0.0
+            if owner is not None and owner.misses > 0 and track.quality > owner.quality:
+                self._take_over(owner, track)
+            return
+        if track.score * track.quality < config.belief:
+            return
+        proven = (track.score >= config.confident and track.quality >= config.fair) or track.quality >= config.good
+        if not proven and (track.evidence < config.evidence or track.quality < config.fair):
+            return
+        shown = self.shown
+        if len(shown) >= config.max_people:
+            if not self._beats(track, shown):
+                return
+            min(shown, key=_order).state = "lost"
+        if not track.id:
+            self._named += 1
+            track.id = self._named
+        track.state = "confirmed"
+
+    def _beats(self, newcomer: Track, shown: list[Track]) -> bool:
+        """Clearly better than the least of those who are shown: places do not change hands over trifles."""
+        return _rank(newcomer) > 1.25 * _rank(min(shown, key=_order))
+
+    def _owner(self, track: Track) -> Track | None:
+        """Who is shown with this very pose: a part of a person was detected, or the one in front. The oldest of several."""
+        others = sorted((t for t in self.shown if t.keypoints is not None), key=lambda t: t.serial)
+        if not others:
+            return None
+        close = np.flatnonzero(self._close([track, *others])[0, 1:])
+        return others[close[0]] if len(close) else None
+
+    def _take_over(self, owner: Track, found: Track) -> None:
+        """The detection that somebody is missed by lies on that very person: the person goes on in its box."""
+        owner.kalman, owner.score = found.kalman, found.score
+        owner.keypoints, owner.keypoints_box = found.keypoints, found.keypoints_box
+        owner.quality, owner.misses, owner.jumped = found.quality, 0, True
+        owner.seen_s = owner.detected_s = self._clock
+        self._tracks.remove(found)
 
     def _judge(self, track: Track) -> None:
         """Whether a shown track is lost: out of the picture, seen by nobody any more, or never more than half believed."""
         config = self.config
         gone = _inside(track.box, self._size) < 0.1
         unseen = track.misses > 0 and self._unseen(track) > config.hold_s
-        undetected = track.misses > 1 and self._clock - track.detected_s > config.max_undetected_s
-        doubtful = track.score < config.score_threshold and track.usual < config.good
-        if doubtful or track.usual < config.poor:
+        patience = config.max_undetected_s * (3 if track.usual >= config.good else 1)
+        undetected = track.misses > 1 and self._clock - track.detected_s > patience
+        if track.usual < config.good and track.score * track.usual < 0.85 * config.belief:
             track.evidence = 0.0  # it has to prove itself anew
             track.state = "lost"
         elif gone or unseen or undetected:
@@ -284,7 +348,7 @@ class Tracker:
 
 def _rank(track: Track) -> float:
     """Who is worth following: sure and large."""
-    return track.score * math.sqrt(track.kalman.size)
+    return track.carried * math.sqrt(track.kalman.size)
 
 
 def _order(track: Track) -> tuple[float, int]:

@@ -27,15 +27,17 @@ class TrackConfig:
         score_threshold: detections from this score on can begin a track; half of it suffices to go on.
         confident: a detection of this score is a person unless the pose is poor; a doubtful one needs a good pose, or ...
         evidence: ... a fair one and detections whose scores sum up to this.
+        belief: ... and in any case this product of detection score and pose quality.
         max_people: at most so many people are followed; a newcomer must be clearly better to take another's place.
         max_lost_s: a lost track keeps its id for so long.
-        max_undetected_s: keypoints alone carry a track for so long that the detector keeps missing.
+        max_undetected_s: keypoints alone carry a track for so long that the detector keeps missing; good ones three times as long.
         hold_s: somebody who is missed by the detector and whose pose is not fair stays for so long.
         max_gap_s: a larger step of time, or one backwards by as much, is a gap: velocities are forgotten.
         match, match_lost, match_cut: least similarity of a detection with somebody in sight, out of sight, and across a cut; see
             ``associate.similarity``.
         joint_score: joints from this score on count.
         poor, fair, good: pose quality from which a pose is weak, some and strong evidence of a person.
+        whole: from this share of sure joints on a pose measures the size of its person.
         margin: a body reaches so far beyond its joints, share of their larger extent.
         merge_share: tracks that share this share of their joints are one person ...
         merge_s: ... when they stay so for this time.
@@ -48,6 +50,7 @@ class TrackConfig:
     score_threshold: float = 0.3
     confident: float = 0.5
     evidence: float = 1.0
+    belief: float = 0.25
     max_people: int = 20
     max_lost_s: float = 1.5
     max_undetected_s: float = 1.0
@@ -58,8 +61,9 @@ class TrackConfig:
     match_cut: float = 0.6
     joint_score: float = 0.2
     poor: float = 0.2
-    fair: float = 0.35
+    fair: float = 0.4
     good: float = 0.55
+    whole: float = 0.7
     margin: float = 0.08
     merge_share: float = 0.4
     merge_s: float = 0.1
@@ -86,7 +90,7 @@ class Track:
         serial: order of birth; names the track inside the pipeline.
         id: 0 until it is first shown, then 1, 2, ...
         kalman: filter of the box.
-        score: detection score, carried from one detection to the next.
+        score: detection score, a running mean.
         evidence: sum of detection scores since the last poor pose.
         seen_s, detected_s: last detection or fair pose; last detection.
         misses: detector runs since ``detected_s``.
@@ -116,6 +120,11 @@ class Track:
     def box(self) -> npt.NDArray[np.float64]:
         """[4] x0, y0, x1, y1, frame pixels; may reach beyond the frame."""
         return self.kalman.box
+
+    @property
+    def carried(self) -> float:
+        """The detection score, carried from one detection to the next; it fades while the detector misses the person."""
+        return self.score * 0.9**self.misses
 
     def predicted(self, joints: int) -> npt.NDArray[np.float64]:
         """Keypoints [K, 3] moved with the box; without a pose yet, points down the middle of the box."""

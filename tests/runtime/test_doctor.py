@@ -228,7 +228,7 @@ def test_shipped_graphs_pass_their_self_test() -> None:
 
 
 def test_the_shipped_picture_is_there_with_its_licence() -> None:
-    assert selftest.self_test_picture().shape == (480, 640, 3)
+    assert selftest.self_test_picture().shape == (360, 640, 3)
     assert "BSD 3-Clause" in (REAL / "self-test.LICENSE.txt").read_text(encoding="utf-8")
 
 
