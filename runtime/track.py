@@ -96,6 +96,9 @@ class Tracker:
             detections: [N, 5] x0, y0, x1, y1, score in frame pixels, any order.
             cut: a new scene: only what is nearly where it was goes on, everybody else ends.
         """
+        if cut:
+            for track in self._tracks:
+                track.kalman.still()
         found = self._sorted(detections)
         matched = dict(self._associate(found, cut))
         for row, track in enumerate(self._tracks):
@@ -173,47 +176,18 @@ class Tracker:
             trust = min(1.0, float(detection[4]) / self.config.confident)
             track.kalman.update(detection[:4], trust=trust * (0.5 if track.quality >= self.config.good else 1.0))
         track.score = (track.score + float(detection[4])) / 2
-        track.evidence += float(detection[4])
         track.seen_s = track.detected_s = self._clock
         track.misses = 0
 
     def _begin(self, detection: FloatArray) -> None:
         self._born += 1
         score, now = float(detection[4]), self._clock
-        self._tracks.append(Track(self._born, BoxKalman(detection[:4], self.config.kalman), score, now, now, score))
+        self._tracks.append(Track(self._born, BoxKalman(detection[:4], self.config.kalman), score, now, now))
 
     def _just_detected(self, track: Track) -> bool:
         return track.misses == 0 and track.detected_s == self._clock
 
     # Poses
-
-    def _promote(self, track: Track) -> None:
-        """Show a tentative or lost track that was just detected, if its pose agrees, nobody else has it and there is room."""
-        config = self.config
-        if track.quality < config.poor or self._doubles(track):
-            track.evidence = 0.0
-            return
-        proven = track.score >= config.confident or track.quality >= config.good
-        if not proven and (track.evidence < config.evidence or track.quality < config.fair):
-            return
-        shown = self.shown
-        if len(shown) >= config.max_people:
-            if not self._beats(track, shown):
-                return
-            min(shown, key=_order).state = "lost"
-        if not track.id:
-            self._named += 1
-            track.id = self._named
-        track.state = "confirmed"
-
-    def _beats(self, newcomer: Track, shown: list[Track]) -> bool:
-        """Clearly better than the least of those who are shown: places do not change hands over trifles."""
-        return _rank(newcomer) > 1.25 * _rank(min(shown, key=_order))
-
-    def _doubles(self, track: Track) -> bool:
-        """Whether the pose is that of somebody who is shown: a part of a person was detected, or the one in front."""
-        others = [t for t in self.shown if t.keypoints is not None]
-        return bool(others) and bool(self._close([track, *others])[0, 1:].any())
 
     def _pose(self, track: Track, keypoints: npt.NDArray[np.float64]) -> None:
         track.before = track.kalman.state()
@@ -253,15 +227,12 @@ class Tracker:
         """Show a tentative or lost track that was just detected, if its pose agrees, nobody else has it and there is room."""
         config = self.config
         owner = self._owner(track)
-        if track.quality < config.poor or owner is not None:
-            track.evidence = 0.0
-            if owner is not None and owner.misses > 0 and track.quality > owner.quality:
+        if owner is not None:
+            if owner.misses > 0 and track.quality > owner.quality:
                 self._take_over(owner, track)
             return
-        if track.score * track.quality < config.belief:
-            return
-        proven = (track.score >= config.confident and track.quality >= config.fair) or track.quality >= config.good
-        if not proven and (track.evidence < config.evidence or track.quality < config.fair):
+        confident = track.score >= config.confident and track.quality >= config.fair
+        if track.quality < config.good and not (confident and track.score * track.quality >= config.belief):
             return
         shown = self.shown
         if len(shown) >= config.max_people:
@@ -300,10 +271,8 @@ class Tracker:
         unseen = track.misses > 0 and self._unseen(track) > config.hold_s
         patience = config.max_undetected_s * (3 if track.usual >= config.good else 1)
         undetected = track.misses > 1 and self._clock - track.detected_s > patience
-        if track.usual < config.good and track.score * track.usual < 0.85 * config.belief:
-            track.evidence = 0.0  # it has to prove itself anew
-            track.state = "lost"
-        elif gone or unseen or undetected:
+        doubted = track.usual < config.good and track.score * track.usual < 0.85 * config.belief
+        if gone or unseen or undetected or doubted:
             track.state = "lost"
 
     def _merge(self) -> None:
@@ -340,7 +309,7 @@ class Tracker:
 
     def _in_doubt(self, track: Track) -> bool:
         if track.state == "tentative":
-            return 0 < track.evidence < self.config.evidence
+            return track.quality >= self.config.fair and track.misses == 0
         if track.state == "lost":
             return self._unseen(track) < 0.5 and track.usual >= self.config.fair
         return track.misses > 0 or track.quality < max(self.config.fair, 0.6 * track.usual)

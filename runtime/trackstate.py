@@ -25,9 +25,9 @@ class TrackConfig:
 
     Attributes:
         score_threshold: detections from this score on can begin a track; half of it suffices to go on.
-        confident: a detection of this score is a person unless the pose is poor; a doubtful one needs a good pose, or ...
-        evidence: ... a fair one and detections whose scores sum up to this.
-        belief: ... and in any case this product of detection score and pose quality.
+        confident: a detection of this score needs no more than a fair pose to be a person, a doubtful one a good pose.
+        belief: with less than a good pose, the product of detection score and pose quality must reach this; a little less, on
+            average, keeps a person.
         max_people: at most so many people are followed; a newcomer must be clearly better to take another's place.
         max_lost_s: a lost track keeps its id for so long.
         max_undetected_s: keypoints alone carry a track for so long that the detector keeps missing; good ones three times as long.
@@ -36,7 +36,7 @@ class TrackConfig:
         match, match_lost, match_cut: least similarity of a detection with somebody in sight, out of sight, and across a cut; see
             ``associate.similarity``.
         joint_score: joints from this score on count.
-        poor, fair, good: pose quality from which a pose is weak, some and strong evidence of a person.
+        fair, good: pose quality from which a pose is some and strong evidence of a person.
         whole: from this share of sure joints on a pose measures the size of its person.
         margin: a body reaches so far beyond its joints, share of their larger extent.
         merge_share: tracks that share this share of their joints are one person ...
@@ -49,7 +49,6 @@ class TrackConfig:
 
     score_threshold: float = 0.3
     confident: float = 0.5
-    evidence: float = 1.0
     belief: float = 0.25
     max_people: int = 20
     max_lost_s: float = 1.5
@@ -60,7 +59,6 @@ class TrackConfig:
     match_lost: float = 0.25
     match_cut: float = 0.6
     joint_score: float = 0.2
-    poor: float = 0.2
     fair: float = 0.4
     good: float = 0.55
     whole: float = 0.7
@@ -91,7 +89,6 @@ class Track:
         id: 0 until it is first shown, then 1, 2, ...
         kalman: filter of the box.
         score: detection score, a running mean.
-        evidence: sum of detection scores since the last poor pose.
         seen_s, detected_s: last detection or fair pose; last detection.
         misses: detector runs since ``detected_s``.
         keypoints: [K, 3] of the last frame with a pose, frame pixels; ``keypoints_box`` is the box at that time.
@@ -105,7 +102,6 @@ class Track:
     score: float
     seen_s: float
     detected_s: float
-    evidence: float
     id: int = 0
     state: State = "tentative"
     misses: int = 0

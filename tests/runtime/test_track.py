@@ -45,22 +45,25 @@ class Film:
         return [t.id for t in self.tracker.shown]
 
 
-def test_a_confident_person_is_shown_at_once_a_doubtful_one_later() -> None:
-    film, people = Film(), [box(100), box(400, score=0.4)]
-    middling = {1: pose(box(100)), 2: pose(box(400), score=0.35)}
-    assert film.frame(people, middling) == [1]
-    assert film.tracker.doubtful
-    assert film.frame(people, middling) == [1]
-    assert film.frame(people, middling) == [1, 2]
+def test_detection_and_pose_decide_together() -> None:
+    cases = {(0.9, 0.8): True, (0.9, 0.45): True, (0.35, 0.6): True, (0.35, 0.45): False, (0.5, 0.45): False, (0.9, 0.1): False}
+    for (detected, posed), expected in cases.items():
+        shown = Film().frame([box(100, score=detected)], {1: pose(box(100), score=posed)})
+        assert (shown == [1]) == expected, (detected, posed)
+
+
+def test_what_is_no_person_is_not_looked_at_again_and_again() -> None:
+    film, poor = Film(), {1: pose(box(400), score=0.05)}
+    assert [film.frame([box(400)], poor) for _ in range(6)] == [[]] * 6
     assert not film.tracker.doubtful
 
 
-def test_a_good_pose_settles_a_doubtful_detection_and_a_poor_one_refutes_any() -> None:
-    good = {1: pose(box(400), score=0.6)}
-    assert Film().frame([box(400, score=0.35)], good) == [1]
-    film, poor = Film(), {1: pose(box(400), score=0.05)}
-    assert [film.frame([box(400)], poor) for _ in range(6)] == [[]] * 6
-    assert not film.tracker.doubtful  # and it is not asked for again and again
+def test_somebody_who_was_never_more_than_half_believed_is_lost() -> None:
+    film = Film()
+    assert film.frame([box(100, score=0.6)], {1: pose(box(100), score=0.45)}) == [1]
+    for _ in range(40):
+        last = film.frame([box(100, score=0.6)], {1: pose(box(100), score=0.3)})
+    assert last == []
 
 
 def test_a_doubtful_one_that_is_not_found_again_never_was() -> None:
@@ -68,6 +71,32 @@ def test_a_doubtful_one_that_is_not_found_again_never_was() -> None:
     film.frame([box(400, score=0.4)], {1: pose(box(400), score=0.35)})
     film.frame([])
     assert film.tracker.tracks == []
+
+
+def test_few_sure_joints_move_a_box_but_do_not_shrink_it() -> None:
+    film = Film()
+    film.frame([box(100)])
+    for i in range(1, 31):
+        partly = pose(box(100 + 4 * i))
+        partly[np.arange(17) % 3 > 0, 2] = 0.05
+        assert film.frame(None, {1: partly}) == [1]
+    found = film.tracker.shown[0].box
+    assert found[3] - found[1] > 150 and found[2] - found[0] > 50
+    assert (found[0] + found[2]) / 2 == pytest.approx(250, abs=25)
+
+
+def test_a_detection_on_somebody_who_was_missed_gives_the_box_back() -> None:
+    film = Film()
+    film.frame([box(100, w=150)])
+    hand = [110, 110, 140, 150, 0.9]
+    for _ in range(10):
+        film.tracker.shown[0].kalman.update(np.array(hand[:4]))
+        film.frame(None, {1: pose(box(100, w=150), score=0.45)})
+    film.tracker.shown[0].kalman.update(np.array(hand[:4]), trust=100)
+    whole = pose(box(100, w=150), score=0.9)
+    film.frame([box(100, w=150)], {1: pose(box(100, w=150), score=0.45), 2: whole})
+    assert [t.id for t in film.tracker.shown] == [1] and len(film.tracker.tracks) == 1
+    assert film.tracker.shown[0].box == pytest.approx([100, 100, 250, 280], abs=15)
 
 
 def test_keypoints_alone_carry_a_person_between_detections() -> None:
