@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vipose.models.data.pack import LARGEST, REGION, Person, write_pack
+from vipose.models.data.pack import Person, cut_person, write_pack
 from vipose.models.data.teacher import HeatmapTeacher
-from vipose.runtime.geometry import box_iou, crop, crop_affine
+from vipose.runtime.geometry import box_iou
 
 __all__ = ["TrackedPerson", "cut_tracks", "write_clip_pack"]
 
@@ -96,14 +95,8 @@ def _numbered(track: _Track, number: int) -> Iterator[TrackedPerson]:
 
 
 def _cut(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float64], source: str) -> TrackedPerson:
-    width = max(box[2] - box[0], (box[3] - box[1]) * 0.75) * REGION
-    size = (min(LARGEST[0], round(width)), min(LARGEST[1], round(width / 0.75)))
-    origin = crop_affine(box, size, pad=REGION)
-    ok, buffer = cv2.imencode(".webp", crop(image, origin, size)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 90])
-    if not ok:
-        raise ValueError("OpenCV could not encode WebP")
-    corners = (box.reshape(2, 2) @ origin[:, :2].T + origin[:, 2]).reshape(4).astype(np.float32)
-    return TrackedPerson(Person(buffer.tobytes(), corners, np.zeros((17, 3), np.float32), source), -1, origin)
+    person, origin = cut_person(image, box, source)
+    return TrackedPerson(person, -1, origin)
 
 
 def write_clip_pack(rows: Iterable[TrackedPerson], folder: Path, teacher: HeatmapTeacher) -> int:

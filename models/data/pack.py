@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vipose.models.data.teacher import HeatmapTeacher
-from vipose.runtime.geometry import crop, crop_affine
+from vipose.runtime.geometry import apply_affine, crop, crop_affine
 
-__all__ = ["Person", "read_crops", "read_detection_people", "write_pack"]
+__all__ = ["Person", "cut_person", "decode_rgb", "read_crops", "read_detection_people", "write_pack"]
 
 REGION = 1.65  # a crop shows the box, fitted to 3:4, times this: room for augmentation
 LARGEST = (240, 320)
@@ -27,7 +27,7 @@ LARGEST = (240, 320)
 
 @dataclass(frozen=True)
 class Person:
-    """One person: encoded picture, box x0 y0 x1 y1, joints [17, 3] x y v (v = 0: no label), weight of its label."""
+    """One person: encoded picture, box x0 y0 x1 y1, joints [17, 3] x y v (v = 0: no label), source."""
 
     picture: bytes
     box: npt.NDArray[np.float32]
@@ -73,22 +73,33 @@ def read_detection_people(folder: Path, smallest: float = 56.0) -> Iterator[Pers
         boxes = boxes[(boxes[:, 5] == 0) & (boxes[:, 4] > 0.5) & (boxes[:, 3] - boxes[:, 1] >= smallest)]
         if source in ("coco", "sports") or not len(boxes):
             continue
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        image = decode_rgb(encoded)
         for box in boxes:
-            yield cut_person(np.asarray(image, np.uint8), box[:4], source)
+            yield cut_person(image, box[:4], source)[0]
 
 
-def cut_person(bgr: npt.NDArray[np.uint8], box: npt.NDArray[np.floating], source: str) -> Person:
-    """Cut one unlabelled person out of a BGR picture in the shared crop format."""
-    w, h = box[2] - box[0], box[3] - box[1]
-    width = max(w, h * 0.75) * REGION
+def decode_rgb(encoded: bytes | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """An encoded picture to [H, W, 3] uint8 RGB."""
+    bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(np.asarray(bgr, np.uint8)[..., ::-1])
+
+
+def cut_person(
+    image: npt.NDArray[np.uint8], box: npt.NDArray[np.floating], source: str
+) -> tuple[Person, npt.NDArray[np.floating]]:
+    """Cut one unlabelled person out of an RGB picture in the shared crop format.
+
+    Returns:
+        The person, and the affine [2, 3] from the picture to the stored crop.
+    """
+    width = max(box[2] - box[0], (box[3] - box[1]) * 0.75) * REGION
     size = (min(LARGEST[0], round(width)), min(LARGEST[1], round(width / 0.75)))
     affine = crop_affine(box, size, pad=REGION)
-    ok, buffer = cv2.imencode(".webp", crop(bgr, affine, size), [cv2.IMWRITE_WEBP_QUALITY, 90])
+    ok, buffer = cv2.imencode(".webp", crop(image, affine, size)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 90])
     if not ok:
         raise ValueError("OpenCV could not encode WebP")
-    corners = affine[:, :2] @ box.reshape(2, 2).T + affine[:, 2:]
-    return Person(buffer.tobytes(), corners.T.reshape(4).astype(np.float32), np.zeros((17, 3), np.float32), source)
+    corners = apply_affine(affine, np.reshape(box, (2, 2))).reshape(4).astype(np.float32)
+    return Person(buffer.tobytes(), corners, np.zeros((17, 3), np.float32), source), affine
 
 
 def write_pack(people: Iterator[Person], folder: Path, teacher: HeatmapTeacher, batch: int = 4) -> int:
@@ -109,9 +120,7 @@ def write_pack(people: Iterator[Person], folder: Path, teacher: HeatmapTeacher, 
             boxes.append(person.box)
             gts.append(person.gt)
             sources.append(person.source)
-            bgr = cv2.imdecode(np.frombuffer(person.picture, np.uint8), cv2.IMREAD_COLOR)
-            rgb = np.ascontiguousarray(np.asarray(bgr, np.uint8)[..., ::-1])
-            waiting.append(crop(rgb, crop_affine(person.box, teacher.size), teacher.size))
+            waiting.append(crop(decode_rgb(person.picture), crop_affine(person.box, teacher.size), teacher.size))
             if len(waiting) == batch:
                 flush()
         flush()

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vipose.models.data.pack import decode_rgb
 from vipose.runtime.codec import encode_gaussian
 from vipose.runtime.geometry import apply_affine, compose, crop_affine, heatmap_scale, invert
 from vipose.runtime.skeleton import COCO17
@@ -63,8 +64,7 @@ class PackedPeople:
                 gts.append(index["gt"])
                 sources.append(index["source"])
             for start, end in pairwise(offsets.tolist()):
-                bgr = cv2.imdecode(blob[start:end], cv2.IMREAD_COLOR)
-                self.images.append(np.ascontiguousarray(np.asarray(bgr, np.uint8)[..., ::-1]))
+                self.images.append(decode_rgb(blob[start:end]))
             teachers.append(np.load(folder / "heatmaps.npy", mmap_mode="r"))
         self.boxes, self.gt = np.concatenate(boxes), np.concatenate(gts)
         self.source = np.concatenate(sources)
