@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 
-__all__ = ["is_readable", "remux"]
+__all__ = ["drop_torn_fragment", "is_readable", "remux"]
 
 
 def remux(source: Path, target: Path, form: str) -> None:
@@ -30,6 +30,34 @@ def remux(source: Path, target: Path, form: str) -> None:
                 continue
             packet.stream = streams[packet.stream_index]
             new.mux(packet)
+
+
+def drop_torn_fragment(path: Path) -> None:
+    """Cut a fragmented MP4 or MOV after its last whole fragment, so that a disk that filled up leaves no torn packet.
+
+    A file is a row of boxes (ISO/IEC 14496-12, 4.2: 32-bit size and type, 64-bit size where the first is 1); a fragment is a
+    ``moof`` box and the ``mdat`` box after it. Files that are whole, or have no whole fragment, stay as they are.
+
+    Raises:
+        OSError: the file cannot be read or cut.
+    """
+    size = path.stat().st_size
+    start = whole = fragments = 0
+    with path.open("r+b") as file:
+        while start + 8 <= size:
+            file.seek(start)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            if length < 8 or start + length > size:
+                break
+            start += length
+            if head[4:8] != b"moof":
+                whole = start
+                fragments += head[4:8] == b"mdat"
+        if fragments and whole < size:
+            file.truncate(whole)
 
 
 def is_readable(path: Path) -> bool:

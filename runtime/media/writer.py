@@ -21,7 +21,7 @@ import numpy.typing as npt
 from vipose.runtime.errors import OutputError, UsageError
 from vipose.runtime.media.audio import AudioCopier, AudioUnfit
 from vipose.runtime.media.decode import reason
-from vipose.runtime.media.remux import is_readable, remux
+from vipose.runtime.media.remux import drop_torn_fragment, is_readable, remux
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -326,6 +326,7 @@ class VideoWriter:
         if self._format in _FRAGMENTED:
             ready = self._part.with_name(f"{self.path.name}.tidy.part")
             try:
+                drop_torn_fragment(self._part)
                 remux(self._part, ready, self._format)
             except (av.FFmpegError, OSError, ValueError) as error:
                 ready.unlink(missing_ok=True)
