@@ -136,7 +136,7 @@ class FrameResult:
         people: sorted by id; empty when nobody is there.
         timings: ms per stage (``detect``, ``track``, ``crop``, ``spatial``, ``temporal``, ``decode``, ``smooth``, …).
         counters: totals up to and including this frame.
-        provider: what really runs the pose graphs, for example ``CPU``.
+        provider: what really runs the pose graphs, for example ``cpu``.
     """
 
     index: int
@@ -145,7 +145,7 @@ class FrameResult:
     people: tuple[PersonResult, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     counters: Counters = Counters()
-    provider: str = "CPU"
+    provider: str = "cpu"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timings", MappingProxyType(dict(self.timings)))

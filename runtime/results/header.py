@@ -49,7 +49,7 @@ class ResultHeader:
     skeleton: str = "coco17"
     graphs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    provider: str = "CPU"
+    provider: str = "cpu"
     clock: str = CLOCK
     version: str = field(default_factory=_installed)
     schema: int = SCHEMA

@@ -222,7 +222,6 @@ def test_graphs_that_find_nothing_cannot_become_the_expected(
     assert not (installed / "self-test.json").exists()
 
 
-@pytest.mark.skipif(not (REAL / "self-test.json").is_file(), reason="the graphs of this checkout are not released yet")
 def test_shipped_graphs_pass_their_self_test() -> None:
     assert compare(run_self_test(), expected_keypoints()) == []
 

@@ -112,7 +112,7 @@ def test_status_says_what_is_known() -> None:
         "frame 7  0.25 s", "1 person", "30.0 FPS", "age 42 ms", "CUDA", "dropped 3", "fell back to CPU",
         "8.6 ms per frame", "detect 3.0", "spatial 5.5",
     )  # fmt: skip
-    assert status_segments(frame_result()) == ("frame 7  0.25 s", "0 people", "CPU", "dropped 0")
+    assert status_segments(frame_result()) == ("frame 7  0.25 s", "0 people", "cpu", "dropped 0")
     assert "nan" not in " ".join(status_segments(result, Status(float("nan"), float("inf"))))
 
 

@@ -11,7 +11,6 @@ import pytest
 from tests.fixtures.shared import SHARED, needs_shared
 from vipose.runtime.cli import main
 from vipose.runtime.detect import Detector, DetectorConfig
-from vipose.runtime.errors import ModelError
 from vipose.runtime.evaluate.annotations import Annotations, load_annotations
 from vipose.runtime.evaluate.images import ImagesReport, evaluate_images
 from vipose.runtime.evaluate.still import StillPose
@@ -34,13 +33,6 @@ PROPAGATED_SHARE = 0.55
 """Share of people on frames whom the T graphs really posed: were they useless, all would become early key frames."""
 
 
-def _graph(name: str, precision: str = "fp16") -> Path:
-    try:
-        return shipped_graph(name, precision)
-    except ModelError:
-        pytest.skip(f"{name} ({precision}) is not exported yet")
-
-
 def _pictures() -> tuple[Annotations, dict[int, Path]]:
     assert SHARED is not None
     dev = SHARED / "data" / "dev"
@@ -55,7 +47,7 @@ def _pictures() -> tuple[Annotations, dict[int, Path]]:
 
 def _spatial(precision: str) -> ImagesReport:
     annotations, paths = _pictures()
-    return evaluate_images(annotations, paths, StillPose(PoseGraph(_graph("s-vipnas", precision), device="cpu")))
+    return evaluate_images(annotations, paths, StillPose(PoseGraph(shipped_graph("s-vipnas", precision), device="cpu")))
 
 
 @needs_shared
@@ -71,7 +63,7 @@ def test_key_frame_graph_on_real_people() -> None:
 def test_detector_on_real_people() -> None:
     from vipose.runtime.evaluate.annotations import load_picture
 
-    detector = Detector(_graph("person-detector"), DetectorConfig(score=0.3), device="cpu")
+    detector = Detector(shipped_graph("person-detector"), DetectorConfig(score=0.3), device="cpu")
     annotations, paths = _pictures()
     groups = annotations.by_image()
     found = total = 0
@@ -91,15 +83,13 @@ def test_graphs_on_the_picture_that_ships() -> None:
     """Needs nothing but the package: somebody is found where the released graphs found them, standing the right way up."""
     from vipose.runtime.selftest import self_test_picture
 
-    expected = shipped_folder() / "self-test.json"
-    if not expected.is_file() or not (shipped_folder() / "self-test.jpg").is_file():
-        pytest.skip("the test picture is not exported yet")
-    box = np.asarray(json.loads(expected.read_text(encoding="utf-8"))["box"], float)[:4]
+    expected = (shipped_folder() / "self-test.json").read_text(encoding="utf-8")
+    box = np.asarray(json.loads(expected)["box"], float)[:4]
     image = self_test_picture()
-    detector = Detector(_graph("person-detector"), device="cpu")
+    detector = Detector(shipped_graph("person-detector"), device="cpu")
     found = detector(image)
     assert len(found) and box_iou(found[:, :4], box[None]).max() >= SELF_TEST_IOU
-    points = StillPose(PoseGraph(_graph("s-vipnas"), device="cpu"))(image, box[None])[0]
+    points = StillPose(PoseGraph(shipped_graph("s-vipnas"), device="cpu"))(image, box[None])[0]
     inside = (points[:, :2] >= box[:2] - 5).all(1) & (points[:, :2] <= box[2:] + 5).all(1)
     assert inside.mean() >= 0.7
     heights = [points[[COCO17.index(f"{side}_{joint}") for side in ("left", "right")], 1].mean() for joint in
