@@ -21,7 +21,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from vipose.models.data.teacher import MEAN, STD
-from vipose.models.networks.fused import FusedArch, FusedPoseNet, scaled_softmax
+from vipose.models.networks.architecture import Architecture
+from vipose.models.networks.base import PoseNetwork, scaled_softmax
+from vipose.models.networks.registry import build
 from vipose.runtime.errors import ModelError, OutputError
 from vipose.runtime.metadata import KEY, Codec, GraphMetadata, InputSpec, weights_sha256
 from vipose.runtime.skeleton import COCO17
@@ -36,25 +38,24 @@ class DeployedPose(nn.Module):
     """A pose network as it ships: raw pixels in, heatmaps out.
 
     The mean is subtracted in the graph (folding it into a bias is wrong at the border, where padding is zero after
-    normalisation); 1 / std is folded into the first convolution.
+    normalisation); 1 / std is folded into the first convolution. Logits become heatmaps by a softmax over positions.
     """
 
-    def __init__(self, network: FusedPoseNet, sigma: float) -> None:
+    def __init__(self, network: PoseNetwork, sigma: float) -> None:
         super().__init__()
         self.network, self.sigma = network, sigma
         self.mean: Tensor
         self.register_buffer("mean", torch.from_numpy(MEAN).view(1, 3, 1, 1))
-        first = network.stem[0]
-        assert isinstance(first, nn.Conv2d)
+        first = network.first_convolution()
         first.weight.data = first.weight.data / torch.from_numpy(STD).view(1, 3, 1, 1)
 
-    def forward(self, image: Tensor, heatmaps: Tensor | None = None) -> Tensor:
-        x = image.permute(0, 3, 1, 2).float() - self.mean
-        return scaled_softmax(self.network(x, heatmaps), self.sigma)
+    def forward(self, image: Tensor, previous: Tensor | None = None) -> Tensor:
+        out: Tensor = self.network(image.permute(0, 3, 1, 2).float() - self.mean, previous)
+        return scaled_softmax(out, self.sigma) if self.network.arch.output == "logits" else out
 
 
 def export_pose(
-    network: FusedPoseNet, path: Path, metadata: GraphMetadata, precision: Precision = "fp16"
+    network: PoseNetwork, path: Path, metadata: GraphMetadata, precision: Precision = "fp16"
 ) -> dict[str, Any]:
     """Export a trained network; returns facts for its card.
 
@@ -69,7 +70,7 @@ def export_pose(
     """
     if metadata.codec is None:
         raise ModelError(f"graph metadata of '{metadata.network}': a pose graph needs a codec")
-    copy = FusedPoseNet(network.arch)
+    copy = build(network.arch)
     copy.load_state_dict(network.state_dict())
     deployed = DeployedPose(copy, metadata.codec.sigma).eval()
     spec = metadata.input
@@ -159,8 +160,8 @@ def write_graph(
     }
 
 
-def pose_metadata(arch: FusedArch, network: str, size: tuple[int, int], card: dict[str, Any], **extra: Any) -> GraphMetadata:
-    """Metadata of a fused pose network; ``extra`` sets T and phase of a temporal one."""
+def pose_metadata(arch: Architecture, network: str, size: tuple[int, int], card: dict[str, Any], **extra: Any) -> GraphMetadata:
+    """Metadata of a pose network trained here; ``extra`` sets T and phase of a temporal one."""
     return GraphMetadata(
         task="pose-spatial" if arch.fusion is None else "pose-temporal",
         network=network,
@@ -175,7 +176,7 @@ def pose_metadata(arch: FusedArch, network: str, size: tuple[int, int], card: di
     )
 
 
-def write_pose(network: FusedPoseNet, folder: Path, metadata: GraphMetadata) -> None:
+def write_pose(network: PoseNetwork, folder: Path, metadata: GraphMetadata) -> None:
     """Write NAME.onnx (fp16 weights), NAME.fp32.onnx and the card NAME.json."""
     folder.mkdir(parents=True, exist_ok=True)
     name = metadata.network

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from vipose.models.export import pose_metadata, write_pose
-    from vipose.models.networks.fused import FusedArch, FusedPoseNet
+    from vipose.models.networks.registry import architecture_from_json, build
 
     if not args.checkpoint.exists():
         raise InputError(f"{args.checkpoint} does not exist; give best.pt of a run of 'vipose train'")
@@ -36,17 +36,17 @@ def run(args: argparse.Namespace) -> int:
     state = torch.load(args.checkpoint, map_location="cpu", weights_only=False)
     if not isinstance(state, dict) or not {"arch", "state_dict", "recipe"} <= state.keys():
         raise InputError(f"{args.checkpoint} is no best.pt of 'vipose train s-vipnas' or 't-vipnas'")
-    arch, size = FusedArch.from_json(state["arch"]), tuple(state["recipe"]["sizes"][-1])
+    arch, size = architecture_from_json(state["arch"]), tuple(state["recipe"]["sizes"][-1])
     weights: dict[str, torch.Tensor] = state["state_dict"]
     if arch.fusion is None:
-        network = FusedPoseNet(arch)
+        network = build(arch)
         network.load_state_dict(weights)
         write_pose(network, args.out, pose_metadata(arch, args.name or "s-vipnas", size, card))
         return EXIT_OK
     phases = int(state["recipe"]["T"])
     for phase in range(1, phases + 1):
-        prefix = f"{phase - 1}." if f"{phase - 1}.stem.0.weight" in weights else "0."  # one network for all at first
-        network = FusedPoseNet(arch)
+        prefix = f"{phase - 1}." if any(k.startswith(f"{phase - 1}.") for k in weights) else "0."  # one network for all at first
+        network = build(arch)
         network.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
         name = f"{args.name or 't-vipnas'}-{phase}"
         write_pose(network, args.out, pose_metadata(arch, name, size, card, T=phases, phase=phase))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vipose.models.networks.fused import conv_bn
+from vipose.models.networks.base import conv_bn
 from vipose.models.networks.lite0 import IMAGENET_MEAN, IMAGENET_STD, FusedLite0
 
 __all__ = ["STRIDES", "Detector", "DetectorArch", "DetectorGraph", "Tower", "cell_centres", "decode"]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vipose.models.networks.fused import conv_bn
+from vipose.models.networks.base import conv_bn
 from vipose.runtime.errors import ModelError
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "FusedLite0", "Lite0Head", "imagenet_checkpoint", "load_imagenet"]

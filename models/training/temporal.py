@@ -26,7 +26,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vipose.models.data.people import Augmentation, PackedPeople
 from vipose.models.data.sequences import Clips, carry, clip_sequence, still_sequence
-from vipose.models.networks.fused import FusedArch, FusedPoseNet, Fusion, scaled_softmax
+from vipose.models.networks.architecture import Fusion
+from vipose.models.networks.base import scaled_softmax
+from vipose.models.networks.fused import FusedArch, FusedPoseNet
 from vipose.models.training.loop import (
     EMA,
     Budget,

@@ -12,7 +12,9 @@ from tests.fixtures.shared import SHARED, needs_shared
 
 torch = pytest.importorskip("torch")
 
-from vipose.models.networks.fused import FusedArch, FusedPoseNet, Fusion, scaled_softmax
+from vipose.models.networks.architecture import Fusion
+from vipose.models.networks.base import scaled_softmax
+from vipose.models.networks.fused import FusedArch, FusedPoseNet
 from vipose.models.networks.vipnas_mbv3 import SViPNASMobileNetV3
 
 
@@ -36,7 +38,7 @@ def test_published_mobilenet_matches_its_golden_heatmaps() -> None:
 @pytest.mark.parametrize("operator", ["add", "mul", "cat"])
 def test_fusion_keeps_shapes_and_reads_the_heatmaps(stage: int, operator: str) -> None:
     torch.manual_seed(0)
-    arch = FusedArch(8, (8, 16, 16, 16), (0, 1, 0, 0), 16, fusion=Fusion(stage, operator))  # type: ignore[arg-type]
+    arch = FusedArch(stem=8, widths=(8, 16, 16, 16), depths=(0, 1, 0, 0), head=16, fusion=Fusion(stage, operator))  # type: ignore[arg-type]
     network = FusedPoseNet(arch).eval()
     image, prior = torch.randn(2, 3, 64, 64), torch.rand(2, 17, 16, 16)
     one, other = network(image, prior), network(image, torch.zeros_like(prior))

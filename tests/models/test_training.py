@@ -14,13 +14,14 @@ torch = pytest.importorskip("torch")
 from tests.models.test_people import Teacher, crop_set, moving_clip
 from vipose.models.data.pack import read_crops, write_pack
 from vipose.models.export import pose_metadata, write_pose
-from vipose.models.networks.fused import FusedArch, FusedPoseNet, Fusion
+from vipose.models.networks.architecture import Fusion
+from vipose.models.networks.fused import FusedArch, FusedPoseNet
 from vipose.models.training import spatial, temporal
 from vipose.models.training.loop import EMA, Budget, cross_entropy
 from vipose.runtime.cli import main as vipose
 from vipose.runtime.graphs import PoseGraph
 
-TINY = FusedArch(8, (8, 8, 16, 16), (0, 0, 1, 0), 16)
+TINY = FusedArch(stem=8, widths=(8, 8, 16, 16), depths=(0, 0, 1, 0), head=16)
 
 
 def tiny_pack(folder: Path) -> Path:

@@ -1,0 +1,28 @@
+"""Families of pose networks by name: JSON to description, description to network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vipose.models.networks.architecture import Architecture
+from vipose.models.networks.base import PoseNetwork
+from vipose.models.networks.fused import FusedArch, FusedPoseNet
+
+__all__ = ["FAMILIES", "architecture_from_json", "build"]
+
+FAMILIES: dict[str, tuple[type[Architecture], type[PoseNetwork]]] = {
+    "fused": (FusedArch, FusedPoseNet),
+}
+
+
+def architecture_from_json(data: dict[str, Any]) -> Architecture:
+    """The description that ``to_json`` wrote; raises ValueError for an unknown family or malformed fields."""
+    family = data.get("family")
+    if family not in FAMILIES:
+        raise ValueError(f"architecture family {family!r}: there are {', '.join(FAMILIES)}")
+    return FAMILIES[family][0].from_json(data)
+
+
+def build(arch: Architecture) -> PoseNetwork:
+    """A network with fresh weights."""
+    return FAMILIES[arch.family][1](arch)
