@@ -35,9 +35,11 @@ COMMANDS = {
     "models": "list, show, verify or import graphs",
     "cameras": "list cameras",
     "train": "train networks (needs PyTorch)",
+    "search": "search networks for this machine (needs PyTorch)",
+    "tables": "parameters and MACs of the published networks (needs PyTorch)",
     "export": "export a checkpoint to ONNX (needs PyTorch)",
 }
-TORCH_COMMANDS = ("train", "export")
+TORCH_COMMANDS = ("train", "search", "tables", "export")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -81,10 +81,7 @@ def _decode(hint: Any, value: Any) -> Any:
         return tuple(_decode(h, v) for h, v in zip(inner, value, strict=True))
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _decode(next(a for a in arguments if a is not type(None)), value)
-    if origin is Literal:
-        if value not in arguments:
-            raise ValueError(f"{value!r} is none of {arguments}")
-        return value
-    if not isinstance(value, (int, float) if hint is float else hint):
-        raise ValueError(f"{value!r} is no {hint.__name__}")
+    good = value in arguments if origin is Literal else isinstance(value, (int, float) if hint is float else hint)
+    if not good:
+        raise ValueError(f"{value!r} is no {hint}")
     return value

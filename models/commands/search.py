@@ -1,0 +1,45 @@
+"""Search for networks: for this machine, under milliseconds or MACs.
+
+  vipose search spaces                                       what can be searched
+  vipose search profile --space fast-fused -o TABLE.json     measure this machine once
+  vipose search spatial --supernet RUN/best.pt --pack PACK ... --table TABLE.json --budget 4ms -o S.json
+  vipose search temporal --supernet RUN2/best.pt ... -o T.json
+  vipose search pareto S.json -o front.png                   accuracy against cost, as a picture
+  vipose search ablations ...                                what fusion, warping and frame-specific networks bring
+
+'vipose search ACTION --help' shows the options of one action. Every search resumes where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from vipose.runtime.errors import EXIT_OK, InputError
+
+__all__ = ["ACTIONS", "add_arguments", "run"]
+
+ACTIONS = {
+    "spaces": "vipose.models.search.listing",
+    "profile": "vipose.models.search.profile",
+    "spatial": "vipose.models.search.spatial",
+    "temporal": "vipose.models.search.temporal",
+    "pareto": "vipose.models.search.pareto",
+    "ablations": "vipose.models.search.ablations",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=ACTIONS, help="what to do")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the action")
+
+
+def run(args: argparse.Namespace) -> int:
+    module = importlib.import_module(ACTIONS[args.action])
+    sys.argv[0] = f"vipose search {args.action}"
+    try:
+        return int(module.main(args.options) or EXIT_OK)
+    except FileNotFoundError as error:
+        # A pack, run or table that is not there is the user's slip, wherever the search meets it.
+        raise InputError(f"{error.filename} does not exist; see 'vipose search {args.action} --help'") from error
