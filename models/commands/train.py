@@ -4,6 +4,7 @@
   vipose train pack --detection DIR --teacher A.onnx -o PACK         people of detection pictures
   vipose train pack --videos *.mp4 --teacher A.onnx -o CLIPS         tracked people of clips, for T-ViPNets
   vipose train s-vipnas --pack PACK ... --out RUN                    the key-frame network
+  vipose train supernet --space fast-fused --pack PACK ... --out RUN    all sub-networks of a search space at once
   vipose train t-vipnas --spatial RUN/best.pt --pack PACK ... --clips CLIPS --out RUN2
   vipose train person-detector --data DIR --out RUN3
 
@@ -23,6 +24,7 @@ __all__ = ["RECIPES", "add_arguments", "run"]
 RECIPES = {
     "pack": "vipose.models.data.packing",
     "s-vipnas": "vipose.models.training.spatial",
+    "supernet": "vipose.models.training.supernet",
     "t-vipnas": "vipose.models.training.temporal",
     "person-detector": "vipose.models.training.detection",
 }

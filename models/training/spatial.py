@@ -9,31 +9,27 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
 
 from vipose.models.data.people import Augmentation, PackedPeople, random_view, render, targets
+from vipose.models.data.split import training_probability
 from vipose.models.data.teacher import MEAN, STD
-from vipose.models.networks.fused import FusedArch, FusedPoseNet
-from vipose.models.training.loop import (
-    EMA,
-    Budget,
-    Log,
-    channels_last,
-    cross_entropy,
-    forever,
-    load_checkpoint,
-    parameter_groups,
-    save_checkpoint,
-)
+from vipose.models.networks.architecture import Architecture
+from vipose.models.networks.base import PoseNetwork
+from vipose.models.networks.fused import FusedArch
+from vipose.models.networks.registry import architecture_from_json, build
+from vipose.models.training.losses import heatmap_loss
+from vipose.models.training.stages import train_stages
 
-__all__ = ["SpatialRecipe", "main", "normalise", "train"]
+__all__ = ["PeopleStream", "SpatialRecipe", "load_network", "main", "normalise", "train"]
 
 
 SPATIAL = FusedArch(stem=16, widths=(32, 64, 128, 192), depths=(0, 1, 2, 2), head=64)
@@ -46,7 +42,7 @@ class SpatialRecipe:
     ``sizes``, ``minutes``, ``batches`` and ``rates`` go together, one entry a stage; sizes are width, height, multiples of 32.
     """
 
-    arch: FusedArch = SPATIAL
+    arch: Architecture = SPATIAL
     sizes: tuple[tuple[int, int], ...] = ((96, 128), (192, 256))
     minutes: tuple[float, ...] = (37.0, 70.0)
     batches: tuple[int, ...] = (64, 32)
@@ -61,12 +57,33 @@ class SpatialRecipe:
 
 
 
-class PeopleStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Endless batches: crops uint8 [B, H, W, 3], targets [B, 17, h, w], weights [B, 17]."""
+class PeopleRecipe(Protocol):
+    """What a recipe must say about its samples."""
 
-    def __init__(self, people: PackedPeople, recipe: SpatialRecipe, stage: int) -> None:
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]: ...
+    @property
+    def batches(self) -> tuple[int, ...]: ...
+    @property
+    def sigma(self) -> float: ...
+    @property
+    def sources(self) -> dict[str, float]: ...
+    @property
+    def augmentation(self) -> Augmentation: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class PeopleStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Endless batches: crops uint8 [B, H, W, 3], targets [B, 17, h, w], weights [B, 17].
+
+    ``held_out`` leaves the people of the validation split out.
+    """
+
+    def __init__(self, people: PackedPeople, recipe: PeopleRecipe, stage: int, held_out: bool = False) -> None:
         self.people, self.recipe, self.stage = people, recipe, stage
-        self.probability = people.weights(recipe.sources)
+        weights = training_probability if held_out else PackedPeople.weights
+        self.probability = weights(people, recipe.sources)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         info = get_worker_info()
@@ -97,84 +114,55 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def train(recipe: SpatialRecipe, packs: list[Path], out: Path, workers: int = 1, threads: int = 2) -> None:
-    """Run or resume; ``out/last.pt`` holds everything, ``out/best.pt`` the averaged weights."""
+def train(
+    recipe: SpatialRecipe, packs: list[Path], out: Path, workers: int = 1, threads: int = 2, start: Path | None = None
+) -> None:
+    """Run or resume; ``out/last.pt`` holds everything, ``out/best.pt`` the averaged weights.
+
+    Args:
+        recipe: the run.
+        packs: folders made by ``vipose train pack``.
+        out: folder of the run.
+        workers, threads: loader processes and torch threads.
+        start: ``best.pt`` of another run of the same architecture to begin with.
+    """
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
-    log, people = Log(out / "log.jsonl"), PackedPeople(packs)
-    model = channels_last(FusedPoseNet(recipe.arch))
-    ema = EMA(model)
-    state = load_checkpoint(out / "last.pt")
-    first, spent = 0, 0.0
-    if state is not None:
-        model.load_state_dict(state["model"])
-        ema.state, ema.steps, first, spent = state["ema"], state["steps"], state["stage"], state["spent_s"]
-    log(people=len(people), parameters=sum(p.numel() for p in model.parameters()), stage=first, spent_s=spent)
-    for stage in range(first, len(recipe.sizes)):
-        optimiser = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.rates[stage])
-        if state is not None:
-            optimiser.load_state_dict(state["optimiser"])
-        budget = Budget(recipe.minutes[stage], spent)
-        stream = PeopleStream(people, recipe, stage)
-        loader = DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
-        run_stage(recipe, stage, model, ema, optimiser, budget, forever(loader), log, out)
-        state, spent = None, 0.0
+    people, model = PackedPeople(packs), build(recipe.arch)
+    if start is not None:
+        model.load_state_dict(load_network(start).state_dict())
 
-
-def run_stage(
-    recipe: SpatialRecipe,
-    stage: int,
-    model: FusedPoseNet,
-    ema: EMA,
-    optimiser: torch.optim.Optimizer,
-    budget: Budget,
-    batches: Iterator[Any],
-    log: Log,
-    out: Path,
-) -> None:
-    """One stage until its budget is spent; a checkpoint every three minutes and at the end."""
-    model.train()
-    saved, total, seen, start_s = budget.seconds, 0.0, 0, budget.seconds
-
-    def checkpoint(at_stage: int, spent_s: float) -> None:
-        everything = {"model": model.state_dict(), "ema": ema.state, "steps": ema.steps, "stage": at_stage}
-        save_checkpoint(out / "last.pt", optimiser=optimiser.state_dict(), spent_s=spent_s, **everything)
-        save_checkpoint(out / "best.pt", state_dict=ema.state, arch=recipe.arch.to_json(), recipe=asdict(recipe))
-
-    for step, (images, target, weight) in enumerate(batches):
-        if budget.progress >= 1:
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = budget.rate(recipe.rates[stage])
+    def backward(batch: tuple[Tensor, Tensor, Tensor]) -> float:
+        images, target, weight = batch
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model(normalise(images))
-        loss = cross_entropy(logits, target, weight)
-        optimiser.zero_grad(set_to_none=True)
+            heatmaps = model(normalise(images))
+        loss = heatmap_loss(recipe.arch, heatmaps, target, weight, recipe.sigma * target.shape[-1] / 48)
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        ema.update(model)
-        total, seen = total + loss.item(), seen + len(images)
-        if step % 100 == 99:
-            speed = seen / (budget.seconds - start_s)
-            log(stage=stage, step=step + 1, loss=total / 100, progress=budget.progress, per_s=speed)
-            total = 0.0
-        if budget.seconds - saved > 180:
-            checkpoint(stage, budget.seconds)
-            saved = budget.seconds
-    checkpoint(stage + 1, 0.0)
+        return loss.item()
+
+    facts = {"arch": recipe.arch.to_json()}
+    train_stages(recipe, model, backward, lambda n: PeopleStream(people, recipe, n), out, facts, workers, people=len(people))
+
+
+def load_network(path: Path) -> PoseNetwork:
+    """The network of ``best.pt`` of a run, with its averaged weights, in evaluation mode."""
+    state = torch.load(path, map_location="cpu", weights_only=False)
+    network = build(architecture_from_json(state["arch"]))
+    network.load_state_dict(state["state_dict"])
+    return network.eval()
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished one is resumed")
+    parser.add_argument("--start", type=Path, help="best.pt of another run of the same architecture to begin with")
     parser.add_argument("--minutes", type=float, nargs=2, default=SpatialRecipe.minutes, help="per size")
     parser.add_argument("--workers", type=int, default=1, help="loader processes")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     args = parser.parse_args(argv)
-    train(SpatialRecipe(minutes=tuple(args.minutes)), args.pack, args.out, args.workers, args.threads)
+    train(SpatialRecipe(minutes=tuple(args.minutes)), args.pack, args.out, args.workers, args.threads, args.start)
 
 
 if __name__ == "__main__":
