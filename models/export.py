@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,16 @@ from vipose.runtime.errors import ModelError, OutputError
 from vipose.runtime.metadata import KEY, Codec, GraphMetadata, InputSpec, weights_sha256
 from vipose.runtime.skeleton import COCO17
 
-__all__ = ["DeployedPose", "Precision", "export_pose", "store_fp16", "write_graph", "write_pose"]
+__all__ = [
+    "DeployedPose",
+    "Precision",
+    "TracedPose",
+    "export_pose",
+    "store_fp16",
+    "trace_pose",
+    "write_graph",
+    "write_pose",
+]
 
 Precision = Literal["fp16", "fp32"]
 OPSET = 17
@@ -68,6 +77,21 @@ def export_pose(
     Raises:
         ModelError: ONNX Runtime and torch differ by more than 1e-3 (fp32) or 2e-2 (fp16 weights).
     """
+    traced = trace_pose(network, metadata)
+    return write_graph(traced.model, path, metadata, traced.feeds, traced.expected, precision)
+
+
+@dataclass(frozen=True)
+class TracedPose:
+    """An ONNX graph in memory, and an example of what it takes and must give, two crops."""
+
+    model: onnx.ModelProto
+    feeds: dict[str, np.ndarray[Any, Any]]
+    expected: dict[str, np.ndarray[Any, Any]]
+
+
+def trace_pose(network: PoseNetwork, metadata: GraphMetadata) -> TracedPose:
+    """The graph of a network as it ships, without metadata and with weights in fp32; the network is not changed."""
     if metadata.codec is None:
         raise ModelError(f"graph metadata of '{metadata.network}': a pose graph needs a codec")
     copy = build(network.arch)
@@ -96,7 +120,7 @@ def export_pose(
     with torch.inference_mode():
         expected = deployed(*inputs).numpy()
     feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
-    return write_graph(model, path, metadata, feeds, {"heatmaps": expected}, precision)
+    return TracedPose(model, feeds, {"heatmaps": expected})
 
 
 def store_fp16(model: onnx.ModelProto, smallest: int = 256) -> None:

@@ -103,9 +103,9 @@ class SuperNetwork(nn.Module):
         Raises:
             ValueError: the network is not one of this super-network's.
         """
-        own = network.state_dict()
+        own, mine = network.state_dict(), self._index()
         for key, name, segments in self._places(network.arch, network):
-            whole = self._index()[name].chunk(segments, 1) if segments > 1 else (self._index()[name],)
+            whole = mine[name].chunk(segments, 1) if segments > 1 else (mine[name],)
             parts = own[key].chunk(segments, 1) if segments > 1 else (own[key],)
             for target, part in zip(whole, parts, strict=True):
                 cut(target, tuple(part.shape)).copy_(part)

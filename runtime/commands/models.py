@@ -5,6 +5,7 @@
   vipose models verify [NAME|GRAPH.onnx ...]
   vipose models import net.onnx -o net-vipose.onnx --normalise imagenet
   vipose models import yolo11n.onnx -o persons.onnx
+  vipose models import vipnas_res50.pth -o s-vipnas-res50.onnx
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vipose.runtime.errors import EXIT_OK, EXIT_SOME_FAILED, ModelError, OutputE
 __all__ = ["add_arguments", "run"]
 
 _FOREIGN, _YOLO = "vipose.models.convert.foreign", "vipose.models.convert.yolo"
+_CHECKPOINT, _CHECKPOINTS = "vipose.models.convert.checkpoint", (".pth", ".pth.tar")
 """Conversion belongs to the models room; the runtime imports it by name, and only when it is asked for."""
 
 
@@ -36,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("names", nargs="*", metavar="NAME|GRAPH.onnx", help="default: all that ship")
     for action in (listing, info, verify):
         action.add_argument("--json", action="store_true", help="print JSON")
-    _add_import(actions.add_parser("import", help="make any ONNX graph one of vipose's", allow_abbrev=False))
+    _add_import(actions.add_parser("import", help="make an ONNX graph or checkpoint one of vipose's", allow_abbrev=False))
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help=".onnx; ultralytics YOLO also as .pt (extra 'yolo')")
+    parser.add_argument("file", type=Path, metavar="FILE", help=".onnx; published .pth; ultralytics YOLO also as .pt")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.onnx", help="file to write")
     parser.add_argument("--force", action="store_true", help="replace OUT.onnx, or metadata that FILE carries already")
     parser.add_argument("--yolo", action="store_true", help="treat as ultralytics YOLO (else its own metadata tell)")
@@ -58,9 +60,9 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     feed.add_argument("--std", type=_triple, metavar="R,G,B", help="float32: divided by, 0-255 scale")
     pose = parser.add_argument_group("pose graphs")
     pose.add_argument("--skeleton", help="coco17 or mpii16; default: by the number of joints")
-    pose.add_argument("--codec", choices=("udp", "msra"), default="udp", help="convention of scale (default udp)")
-    pose.add_argument("--sigma", type=float, default=2.0, metavar="CELLS", help="of the heatmaps (default 2)")
-    pose.add_argument("--blur", type=int, default=11, metavar="CELLS", help="odd; smoothing before decoding (default 11)")
+    pose.add_argument("--codec", choices=("udp", "msra"), help="convention of scale (default udp; checkpoints: msra)")
+    pose.add_argument("--sigma", type=float, metavar="CELLS", help="of the heatmaps (default 2)")
+    pose.add_argument("--blur", type=int, metavar="CELLS", help="odd; smoothing before decoding (default 11)")
     pose.add_argument("--phase", type=int, default=1, metavar="t", help="temporal: frames after the key frame")
     pose.add_argument("--steps", type=int, default=1, metavar="T", help="temporal: how many graphs there are")
     boxes = parser.add_argument_group("detectors")
@@ -68,6 +70,15 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument("--pixels", type=int, default=0, metavar="N", help="free size: about so many pixels a picture")
     boxes.add_argument("--multiple", type=int, default=32, metavar="N", help="free size: sides are multiples (default 32)")
     boxes.add_argument("--fill", type=int, default=114, metavar="GREY", help="of the padding, 0-255 (default 114)")
+    checkpoint = parser.add_argument_group("checkpoints (.pth)")
+    checkpoint.add_argument("--network", metavar="NAME", help="e.g. s-vipnas-res50; default: from its keys and shapes")
+    checkpoint.add_argument("--trust", action="store_true", help="read foreign objects in FILE, which can run any code")
+    checkpoint.add_argument(
+        "--regroup",
+        choices=("auto", "never", "always"),
+        help="rewrite grouped convolutions into exact, faster forms: where that measures faster (auto, the default)",
+    )
+    checkpoint.add_argument("--precision", choices=("fp32", "fp16"), help="how weights are stored (default fp32)")
     names = parser.add_argument_group("names in the graph, where they cannot be told")
     for public in ("image", "previous", "heatmaps", "boxes", "scores"):
         names.add_argument(f"--{public}", metavar="NAME", help=f"the graph's name of '{public}'")
@@ -149,10 +160,13 @@ def _import(args: argparse.Namespace) -> int:
         raise OutputError(f"{target} exists; choose another name or add --force")
     if not target.parent.is_dir():
         raise OutputError(f"there is no folder {target.parent}; create it first")
-    if source.suffix == ".pth":
-        raise UsageError("checkpoints (.pth) cannot be imported yet; export the network to ONNX and import that")
+    _check_pose_options(args)
+    if source.name.endswith(_CHECKPOINTS):
+        return _import_checkpoint(args)
+    if args.network or args.trust or args.regroup or args.precision:
+        raise UsageError("--network, --trust, --regroup and --precision belong to checkpoints (.pth); leave them out")
     if source.suffix not in (".onnx", ".pt"):
-        raise UsageError(f"{source.name} cannot be imported; give an .onnx graph, or a .pt file of ultralytics YOLO")
+        raise UsageError(f"{source.name} cannot be imported; give an .onnx graph, a checkpoint (.pth) or a YOLO .pt")
     properties = read_onnx(source).properties if source.suffix == ".onnx" else {}
     if source.suffix == ".pt" or args.yolo or _is_yolo(properties):
         return _import_yolo(source, target)
@@ -162,6 +176,27 @@ def _import(args: argparse.Namespace) -> int:
     metadata = foreign.import_graph(source, target, _import_options(args, foreign))
     size = f"{metadata.input.width}x{metadata.input.height}" if metadata.input.width else "any size"
     print(f"wrote {target}: {metadata.task}, {metadata.skeleton or metadata.output}, input {size}")
+    return EXIT_OK
+
+
+def _import_checkpoint(args: argparse.Namespace) -> int:
+    checkpoint = _convert_module(_CHECKPOINT, "train")
+    options = checkpoint.CheckpointOptions(
+        network=args.network,
+        name=args.name,
+        size=args.size,
+        convention=args.codec,
+        sigma=args.sigma,
+        blur=args.blur,
+        licence=args.licence,
+        trust=args.trust,
+        regroup=args.regroup or "auto",
+        precision=args.precision or "fp32",
+    )
+    done = checkpoint.import_checkpoint(args.file, args.output, options)
+    spec = done.metadata.input
+    size = f"{done.metadata.skeleton}, input {spec.width}x{spec.height}, {done.parameters / 1e6:.2f} M parameters"
+    print(f"wrote {args.output}: {done.network}, {size}\n{done.regrouped}")
     return EXIT_OK
 
 
@@ -183,11 +218,16 @@ def _convert_module(name: str, extra: str) -> Any:
         raise UsageError(f"importing needs a package that is missing ({error}); pip install 'vipose[{extra}]'") from error
 
 
+def _check_pose_options(args: argparse.Namespace) -> None:
+    if args.blur is not None and (args.blur < 1 or args.blur % 2 == 0):
+        raise UsageError(f"--blur {args.blur} must be odd and above 0")
+    if args.sigma is not None and not args.sigma > 0:
+        raise UsageError(f"--sigma {args.sigma} must be above 0")
+
+
 def _import_options(args: argparse.Namespace, foreign: Any) -> Any:
     if (args.mean is None) != (args.std is None) or (args.mean is not None and args.normalise):
         raise UsageError("--mean and --std belong together, and --normalise replaces both; give one or the other")
-    if args.blur < 1 or args.blur % 2 == 0 or args.sigma <= 0:
-        raise UsageError(f"--blur {args.blur} must be odd and --sigma {args.sigma} above 0")
     if args.pixels < 0 or args.multiple < 1 or not 0 <= args.fill <= 255:
         raise UsageError("--pixels must be 0 or more, --multiple 1 or more, --fill 0 to 255")
     given = (args.mean, args.std) if args.mean is not None else foreign.NORMALISATIONS.get(args.normalise or "")
@@ -200,9 +240,9 @@ def _import_options(args: argparse.Namespace, foreign: Any) -> Any:
         layout=args.layout,
         dtype=args.dtype,
         normalisation=given,
-        convention=args.codec,
-        sigma=args.sigma,
-        blur=args.blur,
+        convention=args.codec or "udp",
+        sigma=2.0 if args.sigma is None else args.sigma,
+        blur=11 if args.blur is None else args.blur,
         steps=args.steps,
         phase=args.phase,
         output="suppressed" if args.suppressed else "candidates",
