@@ -8,8 +8,9 @@ from one frame to the next exactly as the runtime does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,7 @@ def cut_tracks(
     """
     number = first_track
     live: list[_Track] = []
-    for image in images:
+    for index, image in enumerate(images):
         found = np.asarray(detect(image), np.float64).reshape(-1, 5)
         found = found[(found[:, 4] > 0.45) & (found[:, 3] - found[:, 1] >= smallest)]
         found = found[np.argsort(-(found[:, 2] - found[:, 0]) * (found[:, 3] - found[:, 1]))[:people]]
@@ -82,7 +83,8 @@ def cut_tracks(
         kept += [_Track(found[i, :4]) for i in range(len(found)) if i not in used]
         live = kept
         for track in live:
-            track.rows.append(_cut(image, track.box, source))
+            person, origin = cut_person(image, track.box, source, picture_id=str(index))
+            track.rows.append(TrackedPerson(person, -1, origin))
     for track in live:
         if len(track.rows) >= shortest:
             yield from _numbered(track, number)
@@ -91,16 +93,11 @@ def cut_tracks(
 
 def _numbered(track: _Track, number: int) -> Iterator[TrackedPerson]:
     for row in track.rows:
-        yield TrackedPerson(row.person, number, row.origin)
+        yield replace(row, track=number)
 
 
-def _cut(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float64], source: str) -> TrackedPerson:
-    person, origin = cut_person(image, box, source)
-    return TrackedPerson(person, -1, origin)
-
-
-def write_clip_pack(rows: Iterable[TrackedPerson], folder: Path, teacher: HeatmapTeacher) -> int:
-    """Write a clip pack; returns the number of crops."""
+def write_clip_pack(rows: Iterable[TrackedPerson], folder: Path, teacher: HeatmapTeacher | None = None) -> int:
+    """Write a clip pack, as :func:`~vipose.models.data.pack.write_pack` does; returns the number of crops."""
     tracks: list[int] = []
     origins: list[npt.NDArray[np.floating]] = []
 
@@ -110,8 +107,7 @@ def write_clip_pack(rows: Iterable[TrackedPerson], folder: Path, teacher: Heatma
             origins.append(row.origin)
             yield row.person
 
-    count = write_pack(people(), folder, teacher)
-    with np.load(folder / "index.npz") as index:
-        arrays = dict(index)
-    np.savez(folder / "index.npz", **arrays, track=np.array(tracks), origin=np.array(origins).reshape(-1, 2, 3))
-    return count
+    def columns() -> dict[str, npt.NDArray[Any]]:
+        return {"track": np.array(tracks), "origin": np.array(origins).reshape(-1, 2, 3)}
+
+    return write_pack(people(), folder, teacher, columns=columns)

@@ -1,4 +1,15 @@
-"""``vipose train pack``: crops, detection pictures or videos to packs with a teacher's heatmaps."""
+"""``vipose train pack``: annotated people, labelled tracks, pictures or videos to packs, with a teacher or without.
+
+  vipose train pack --coco annotations.json --images DIR -o PACK       COCO keypoints
+  vipose train pack --posetrack DIR --images DIR -o CLIPS              PoseTrack18, labelled tracks
+  vipose train pack --crops DIR -o PACK                                people in the shared format
+  vipose train pack --detection DIR --teacher A.onnx -o PACK           pictures with boxes, in the shared format
+  vipose train pack --folder DIR --detector D.onnx --teacher A.onnx -o PACK
+  vipose train pack --videos *.mp4 --teacher A.onnx -o CLIPS           tracked people
+
+The first three carry labels, so that a teacher is optional: it adds what people did not label. A pack that is not
+finished leaves nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vipose.models.data.clips import Detect, TrackedPerson, cut_tracks, write_clip_pack
-from vipose.models.data.pack import read_crops, read_detection_people, write_pack
+from vipose.models.data.coco import read_coco
+from vipose.models.data.folder import read_folder
+from vipose.models.data.pack import Person, read_crops, read_detection_people, write_pack
+from vipose.models.data.pictures import LeftOut
+from vipose.models.data.posetrack import read_posetrack
 from vipose.models.data.teacher import HeatmapTeacher
 from vipose.runtime.detect import Detector
+from vipose.runtime.errors import UsageError
 from vipose.runtime.media.sources import expand_sources, open_source
 from vipose.runtime.shipped import DETECTOR, shipped_graph
 
@@ -29,27 +45,79 @@ def video_rows(videos: list[str], detect: Detect, people: int) -> Iterator[Track
             number = number if last is None else last + 1
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def labelled(people: Iterator[Person], left_out: LeftOut) -> Iterator[Person]:
+    """People with a label, for packs without a teacher: nobody could learn from the others."""
+    for person in people:
+        if (person.gt[:, 2] > 0).any():
+            yield person
+        else:
+            left_out.add("people without labels", f"{person.picture_id} of {person.source}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--coco", type=Path, help="COCO keypoint annotations, JSON; with --images")
+    what.add_argument("--posetrack", type=Path, help="folder of PoseTrack18 JSON, a file a sequence; with --images")
     what.add_argument("--crops", type=Path, help="folder with train.npz and train-NN.tar of people")
     what.add_argument("--detection", type=Path, help="folder with train.npz and train-NN.tar of pictures with boxes")
+    what.add_argument("--folder", type=Path, help="folder of pictures, searched with all folders in it")
     what.add_argument("--videos", nargs="+", help="video files, globs or folders")
-    parser.add_argument("--teacher", type=Path, nargs="+", required=True, help="ONNX networks, 256x192 in, heatmaps out")
+    parser.add_argument("--images", type=Path, help="folder of the pictures that --coco or --posetrack name")
+    parser.add_argument("--joints", type=int, default=1, help="least labelled joints of a person (%(default)s)")
+    parser.add_argument("--source", help="name of the data, for weights in training (coco, posetrack, folder)")
+    parser.add_argument("--allow-missing", action="store_true", help="go on where pictures are missing or damaged")
+    parser.add_argument("--teacher", type=Path, nargs="+", help="ONNX networks, 256x192 in, heatmaps out")
     parser.add_argument("--no-flip", action="store_true", help="do not average the teacher with the mirrored crop")
-    parser.add_argument("--detector", type=Path, help="detector graph for --videos (default: the one that ships)")
-    parser.add_argument("--people", type=int, default=3, help="largest people kept on a video frame")
+    parser.add_argument("--detector", type=Path, help="graph for --folder and --videos (default: the one that ships)")
+    parser.add_argument("--people", type=int, help="largest people kept on a picture (videos: 3, folders: all)")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the pack")
-    args = parser.parse_args(argv)
-    teacher = HeatmapTeacher(args.teacher, flip=not args.no_flip)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Options that belong together; raises UsageError."""
+    named = args.coco or args.posetrack
+    if named and args.images is None:
+        raise UsageError("--coco and --posetrack name pictures; say with --images where they are")
+    if args.images is not None and not named:
+        raise UsageError("--images goes with --coco or --posetrack; the others know where their pictures are")
+    if args.teacher is None and (args.detection or args.folder or args.videos):
+        raise UsageError("--detection, --folder and --videos have no labels; give networks that find joints: --teacher")
+    if args.source and not (named or args.folder):
+        raise UsageError("--source goes with --coco, --posetrack or --folder; the others bring names of their own")
+    if args.joints < 1 or (args.people is not None and args.people < 1):
+        raise UsageError("--joints and --people count; give 1 or more")
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = _parser().parse_args(argv)
+    _check(args)
+    teacher = HeatmapTeacher(args.teacher, flip=not args.no_flip) if args.teacher else None
+    left_out = LeftOut()
+    count = _pack(args, teacher, left_out)
+    print(f"{args.out}: {count} people{f' ({left_out})' if left_out.counts else ''}")
+
+
+def _pack(args: argparse.Namespace, teacher: HeatmapTeacher | None, left_out: LeftOut) -> int:
+    """Write what the options ask for; returns the number of people."""
+    named = {"allow_missing": args.allow_missing, "left_out": left_out}
+    if args.source:
+        named["source"] = args.source
+    if args.coco:
+        return write_pack(read_coco(args.coco, args.images, least_joints=args.joints, **named), args.out, teacher)
+    if args.posetrack:
+        rows = read_posetrack(args.posetrack, args.images, least_joints=args.joints, **named)
+        return write_clip_pack(rows, args.out, teacher)
     if args.crops:
-        count = write_pack(read_crops(args.crops), args.out, teacher)
-    elif args.detection:
-        count = write_pack(read_detection_people(args.detection), args.out, teacher)
-    else:
-        detect = Detector(args.detector or shipped_graph(DETECTOR))
-        count = write_clip_pack(video_rows(args.videos, detect, args.people), args.out, teacher)
-    print(f"{args.out}: {count} people")
+        people = read_crops(args.crops)
+        return write_pack(people if teacher else labelled(people, left_out), args.out, teacher)
+    if args.detection:
+        return write_pack(read_detection_people(args.detection), args.out, teacher)
+    detect = Detector(args.detector or shipped_graph(DETECTOR))
+    if args.folder:
+        return write_pack(read_folder(args.folder, detect, people=args.people, **named), args.out, teacher)
+    return write_clip_pack(video_rows(args.videos, detect, args.people or 3), args.out, teacher)
 
 
 if __name__ == "__main__":

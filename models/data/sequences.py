@@ -14,7 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vipose.models.data.people import Augmentation, Camera, PackedPeople, View, distort, targets
+from vipose.models.data.augment import Augmentation, Camera, View, distort
+from vipose.models.data.people import PackedPeople, read_index
+from vipose.models.data.targets import TargetSpec, targets
+from vipose.runtime.errors import InputError
 from vipose.runtime.geometry import compose, warp_between, warp_heatmaps
 
 __all__ = ["Clips", "Sequence2D", "carry", "clip_sequence", "still_sequence"]
@@ -26,7 +29,7 @@ class Sequence2D:
 
     Attributes:
         images: [T + 1, H, W, 3] uint8.
-        distribution: [T, 17, h, w] float32 targets of frames 1..T (each joint sums to 1).
+        distribution: [T, 17, h, w] float32 targets of frames 1..T, of the kind that was asked for.
         weight: [T, 17] float32.
         warp: [T, 2, 3] float64, heatmap cells of frame t - 1 to cells of frame t.
         shift: [T, 17, 2] int64, cells by which the warped prior of each joint is displaced.
@@ -42,20 +45,43 @@ class Sequence2D:
 
 
 class Clips(PackedPeople):
-    """Clip packs in memory, with the windows of T + 1 consecutive frames at stride 1 or 2."""
+    """Clip packs in memory, with the windows of T + 1 consecutive frames at stride 1 or 2.
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        super().__init__(folders)
+    Attributes:
+        track: [N] number of the person, unique over all packs.
+        origin: [N, 2, 3] frame -> stored crop.
+
+    Raises:
+        InputError: a folder is no pack, or one of stills.
+    """
+
+    def __init__(self, folders: Sequence[Path], memory_mib: int = 8192) -> None:
+        super().__init__(folders, memory_mib)
         tracks, origins, base = [], [], 0
         for folder in folders:
-            with np.load(folder / "index.npz") as index:
-                tracks.append(index["track"] + base)
-                origins.append(index["origin"])
-                base += int(index["track"].max(initial=0)) + 1
+            index = read_index(folder)
+            if "track" not in index or "origin" not in index:
+                raise InputError(
+                    f"{folder} is a pack of stills, without tracks; make one of clips with 'vipose train pack --videos'"
+                    " or '--posetrack'"
+                )
+            tracks.append(index["track"] + base)
+            origins.append(index["origin"])
+            base += int(index["track"].max(initial=0)) + 1
         self.track, self.origin = np.concatenate(tracks), np.concatenate(origins)
+        self._longest = int(np.unique(self.track, return_counts=True)[1].max(initial=0))
 
     def window(self, length: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-        """Rows of a random window of one track; short tracks give stride 1."""
+        """Rows of a random window of one track; short tracks give stride 1.
+
+        Raises:
+            InputError: no track is that long.
+        """
+        if length > self._longest:
+            raise InputError(
+                f"no track of the clips has {length} frames (the longest has {self._longest}); give longer clips or a "
+                "smaller T"
+            )
         while True:
             row = int(rng.integers(0, len(self)))
             stride = 2 if rng.random() < 0.35 else 1
@@ -68,12 +94,18 @@ def clip_sequence(
     clips: Clips,
     rows: npt.NDArray[np.intp],
     size: tuple[int, int],
-    sigma: float,
+    target: TargetSpec | float,
     strength: Augmentation,
     rng: np.random.Generator,
 ) -> Sequence2D:
-    """A window of a clip; one augmentation for all its frames, and the small box jitter that a tracker has."""
-    camera = Camera.draw(replace(strength, shift=0.06, scale=(0.8, 1.25)), rng)
+    """A window of a clip; one augmentation for all its frames, and the small box jitter that a tracker has.
+
+    ``target`` is a :class:`TargetSpec`, or the sigma of distributions in cells.
+    """
+    # The person moves within the crop anyway: the camera is held closer than for stills.
+    low, high = strength.scale
+    scale = max(low, min(0.8, high)), min(high, max(1.25, low))
+    camera = Camera.draw(replace(strength, shift=min(strength.shift, 0.06), scale=scale), rng)
     views, frame_affines = [], []
     for row in rows:
         jitter = rng.normal(0, 0.012, 3)
@@ -83,7 +115,7 @@ def clip_sequence(
         view = moved.look_at(clips.boxes[row], size)
         views.append(view)
         frame_affines.append(compose(view.affine, clips.origin[row]))
-    return _assemble(clips, rows, views, frame_affines, size, sigma, strength, rng, spoil=0.4)
+    return _assemble(clips, rows, views, frame_affines, size, target, strength, rng, spoil=0.4)
 
 
 def still_sequence(
@@ -91,24 +123,24 @@ def still_sequence(
     row: int,
     length: int,
     size: tuple[int, int],
-    sigma: float,
+    target: TargetSpec | float,
     strength: Augmentation,
     rng: np.random.Generator,
 ) -> Sequence2D:
-    """A still under a camera that drifts; the prior is spoilt as if the limbs had moved."""
+    """A still under a camera that drifts; the prior is spoilt as if the limbs had moved. ``target`` as for clips."""
     camera = Camera.draw(strength, rng)
     drift, zoom, turn = rng.normal(0, 0.02, 2), rng.normal(0, 0.015), rng.normal(0, 1.5)
     views = []
     for t in range(length):
-        moved = Camera(
-            camera.scale * float(np.exp(zoom * t)),
-            (camera.shift[0] + float(drift[0]) * t, camera.shift[1] + float(drift[1]) * t),
-            camera.rotation + float(turn) * t,
-            camera.mirrored,
+        moved = replace(
+            camera,
+            scale=camera.scale * float(np.exp(zoom * t)),
+            shift=(camera.shift[0] + float(drift[0]) * t, camera.shift[1] + float(drift[1]) * t),
+            rotation=camera.rotation + float(turn) * t,
         )
         views.append(moved.look_at(people.boxes[row], size))
     rows = np.full(length, row)
-    return _assemble(people, rows, views, [v.affine for v in views], size, sigma, strength, rng, spoil=0.85)
+    return _assemble(people, rows, views, [v.affine for v in views], size, target, strength, rng, spoil=0.85)
 
 
 def _assemble(
@@ -117,7 +149,7 @@ def _assemble(
     views: list[View],
     affines: Sequence[npt.NDArray[np.floating]],
     size: tuple[int, int],
-    sigma: float,
+    target: TargetSpec | float,
     strength: Augmentation,
     rng: np.random.Generator,
     spoil: float,
@@ -131,9 +163,9 @@ def _assemble(
         images.append(distort(np.asarray(cut, np.uint8), strength, np.random.default_rng(seed)))
         if t == 0:
             continue
-        target = targets(people.gt[row], people.teacher(int(row)), people.boxes[row], view, size, heatmap, sigma)
-        distributions.append(target.distribution)
-        weights.append(target.weight)
+        answer = targets(people.gt[row], people.teacher(int(row)), people.boxes[row], view, size, heatmap, target)
+        distributions.append(answer.distribution)
+        weights.append(answer.weight)
         warps.append(warp_between(affines[t - 1], affines[t], size, heatmap, "udp"))
     steps = len(rows) - 1
     shift, keep = _spoilt_prior(steps, heatmap[0], spoil, rng)

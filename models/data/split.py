@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vipose.models.data.people import PackedPeople
+from vipose.runtime.errors import InputError
 
 __all__ = ["training_probability", "validation_rows"]
 
@@ -21,7 +22,18 @@ def validation_rows(people: PackedPeople) -> npt.NDArray[np.intp]:
 
 
 def training_probability(people: PackedPeople, by_source: dict[str, float]) -> npt.NDArray[np.float64]:
-    """Sampling probability [N] by source, zero for people who are held out."""
+    """Sampling probability [N] by source, zero for people who are held out and for others on their pictures.
+
+    Raises:
+        InputError: no one is left.
+    """
     probability = people.weights(by_source)
-    probability[validation_rows(people)] = 0
+    held_out = validation_rows(people)
+    probability[held_out] = 0
+    # Crops of neighbours overlap: a person next to a held-out one would show it.
+    pictures = np.char.add(np.char.add(people.source.astype(str), "/"), people.picture_id.astype(str))
+    known = people.picture_id != ""
+    probability[known & np.isin(pictures, pictures[held_out])] = 0
+    if not probability.any():
+        raise InputError(f"all {len(people)} people of the packs are held out, no one is left to train on; add a pack")
     return np.asarray(probability / probability.sum())

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from vipose.runtime.errors import ModelError
+from vipose.runtime.graphs import first_line, runtime_errors
 from vipose.runtime.skeleton import COCO17
 
 __all__ = ["MEAN", "STD", "HeatmapTeacher"]
@@ -27,6 +29,9 @@ class HeatmapTeacher:
         paths: ONNX files; one input [N, 3, 256, 192] (RGB, ImageNet mean and std), first output [N, 17, 64, 48].
         flip: average with the mirrored crop.
         threads: intra-op threads of each session.
+
+    Raises:
+        ModelError: a file is missing, is no graph, or takes or gives other shapes.
     """
 
     size = (192, 256)
@@ -36,7 +41,7 @@ class HeatmapTeacher:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self.flip = flip
-        self.sessions = [ort.InferenceSession(str(p), options, providers=["CPUExecutionProvider"]) for p in paths]
+        self.sessions = [_checked_session(path, options) for path in paths]
 
     def __call__(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """[N, 256, 192, 3] uint8 RGB crops (convention udp) to [N, 17, 64, 48] float32."""
@@ -48,5 +53,34 @@ class HeatmapTeacher:
         return heatmaps
 
     def _mean(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        outputs = [s.run(None, {s.get_inputs()[0].name: x})[0] for s in self.sessions]
-        return np.asarray(np.mean(outputs, 0), np.float32)
+        return np.asarray(np.mean([_run(session, x) for session in self.sessions], 0), np.float32)
+
+
+def _run(session: ort.InferenceSession, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Heatmaps of normalised crops; a graph for one crop at a time gets them one by one."""
+    value = session.get_inputs()[0]
+    batches = np.split(x, len(x)) if value.shape[:1] == [1] else [x]
+    return np.concatenate([session.run(None, {value.name: batch})[0] for batch in batches])
+
+
+def _checked_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A session that has answered two empty crops with heatmaps of the right shape."""
+    if not path.is_file():
+        raise ModelError(f"there is no teacher {path}; give ONNX files with --teacher")
+    crops = np.zeros((2, 3, HeatmapTeacher.size[1], HeatmapTeacher.size[0]), np.float32)
+    wanted = "a teacher takes float32 [N, 3, 256, 192] and gives heatmaps [N, 17, 64, 48]"
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except runtime_errors() as error:
+        raise ModelError(f"teacher {path} cannot be loaded ({first_line(error)}); {wanted}") from error
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise ModelError(f"teacher {path} has {len(inputs)} inputs ({names}); {wanted}")
+    try:
+        found = np.shape(_run(session, crops))
+    except runtime_errors() as error:
+        raise ModelError(f"teacher {path} does not take crops, its input is {inputs[0].shape}; {wanted}") from error
+    if found != (2, 17, 64, 48):
+        raise ModelError(f"teacher {path} gives {list(found)} for two crops; {wanted}")
+    return session
