@@ -3,10 +3,14 @@
   vipose train pack --crops DIR --teacher A.onnx B.onnx -o PACK      people of a crop set, with a teacher's heatmaps
   vipose train pack --detection DIR --teacher A.onnx -o PACK         people of detection pictures
   vipose train pack --videos *.mp4 --teacher A.onnx -o CLIPS         tracked people of clips, for T-ViPNets
+  vipose train pack --coco FILE.json --images DIR -o PACK            COCO keypoints; '... pack --help' shows the others
   vipose train s-vipnas --pack PACK ... --out RUN                    the key-frame network
   vipose train supernet --space fast-fused --pack PACK ... --out RUN    all sub-networks of a search space at once
   vipose train t-vipnas --spatial RUN/best.pt --pack PACK ... --clips CLIPS --out RUN2
+  vipose train t-supernet --spatial RUN/best.pt --pack PACK ... --clips CLIPS --out RUN2   all T-ViPNets
   vipose train person-detector --data DIR --out RUN3
+  vipose train bench --pack PACK ...                                 where a training's time goes on this machine
+  vipose train plot RUN ... -o curves.png                            loss, learning rate, speed and accuracy over time
 
 'vipose train RECIPE --help' shows the options of one recipe. Every run resumes where it was interrupted.
 """
@@ -26,7 +30,10 @@ RECIPES = {
     "s-vipnas": "vipose.models.training.spatial",
     "supernet": "vipose.models.training.supernet",
     "t-vipnas": "vipose.models.training.temporal",
+    "t-supernet": "vipose.models.training.temporal_supernet",
     "person-detector": "vipose.models.training.detection",
+    "plot": "vipose.models.training.plots",
+    "bench": "vipose.models.training.benchmark",
 }
 
 
@@ -39,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     module = importlib.import_module(RECIPES[args.recipe])
     sys.argv[0] = f"vipose train {args.recipe}"
     try:
-        module.main(args.options)
+        code = module.main(args.options)
     except FileNotFoundError as error:
         # A pack, run or data folder that is not there is the user's slip, wherever the training meets it.
         raise InputError(f"{error.filename} does not exist; see 'vipose train {args.recipe} --help'") from error
-    return EXIT_OK
+    return int(code or EXIT_OK)

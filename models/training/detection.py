@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,26 @@ from vipose.models.data.detection import AugmentConfig, Picture, Sampler, read_p
 from vipose.models.networks.detector import STRIDES, Detector, DetectorArch, cell_centres, decode
 from vipose.models.networks.lite0 import load_imagenet
 from vipose.models.training.assignment import LossConfig, Targets, assign, detection_loss
+from vipose.models.training.checkpoint import (
+    load_checkpoint,
+    load_weights,
+    random_state,
+    recipe_changes,
+    restore_random,
+    save_checkpoint,
+)
 from vipose.models.training.detection_eval import average_precision, detect_picture
+from vipose.models.training.device import CPU, Compute, add_device, choose, keep_memory
 from vipose.models.training.distil_stem import DistilConfig, distil_stem, normalised
-from vipose.models.training.loop import EMA, Budget, Log, load_checkpoint, parameter_groups, save_checkpoint
+from vipose.models.training.interrupt import Interruption
+from vipose.models.training.loop import EMA, Log, parameter_groups, update
+from vipose.models.training.schedule import Length, Plan, add_length, length_of
 from vipose.runtime.errors import ModelError
 
 __all__ = ["DetectionConfig", "main", "train"]
+
+PLAN = Plan(rate=2e-3, epochs=50, cosine=True, warm_up_steps=200)
+"""Learning rate where the length is given in epochs, of ``epoch_steps`` batches each."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class DetectionConfig:
         sizes: (width, height) of batches, drawn at random; like what the letterbox of 16:9, 4:3, square and
             portrait frames gives at run time.
         minutes: wall-clock budget of the detector's training, without the stem's.
+        epochs: length in epochs of ``epoch_steps`` batches, instead of the budget.
         batch, rate, weight_decay, ema: AdamW and its averages; ``backbone_rate`` is relative to ``rate``.
         clip: largest norm of the gradient.
         calm: last share of the budget, without mosaics.
@@ -53,6 +68,7 @@ class DetectionConfig:
     arch: DetectorArch = field(default_factory=DetectorArch)
     sizes: tuple[tuple[int, int], ...] = ((288, 160), (256, 192), (224, 224), (192, 256), (192, 224))
     minutes: float = 60.0
+    epochs: float | None = None
     batch: int = 16
     rate: float = 2e-3
     backbone_rate: float = 0.4
@@ -69,6 +85,15 @@ class DetectionConfig:
     stem: DistilConfig = field(default_factory=DistilConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+
+    @property
+    def length(self) -> Length:
+        """What a run lasts."""
+        return Length("epochs", (self.epochs,)) if self.epochs is not None else Length("minutes", (self.minutes,))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return asdict(self) | {"arch": self.arch.to_json()}
 
 
 def freeze_statistics(network: Detector) -> None:
@@ -132,6 +157,7 @@ class Trainer:
         shares: how often each group is drawn from.
         out: folder for stem, checkpoint and log.
         start: checkpoint of another run to begin with.
+        compute: device and precision of the network; assignment and loss are many small steps and stay on the CPU.
     """
 
     def __init__(
@@ -141,15 +167,18 @@ class Trainer:
         shares: Sequence[float],
         out: Path,
         start: Path | None = None,
+        compute: Compute = CPU,
     ) -> None:
         self.config, self.checkpoint = config, out / "detector.pt"
-        self.network = initial_network(config, groups[0], out, start)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.compute = replace(compute, bf16=compute.bf16 and config.bf16)
+        self.network = self.compute.network(initial_network(config, groups[0], out, start))
         self.averaged = Detector(config.arch)
         self.optimiser = torch.optim.AdamW(self._parameters(), lr=config.rate)
-        self.average, self.budget, self.epoch = EMA(self.network, config.ema), Budget(config.minutes), 0
-        self._resume()
+        self.average, self.epoch = EMA(self.network, config.ema), 0
+        saved = self._resume()
+        self.schedule = config.length.schedule(0, PLAN, config.epoch_steps, saved.get("schedule", saved))
         self.sampler = Sampler(groups, shares, config.augment, config.seed + 1000 * self.epoch)
+        restore_random(saved.get("random"), self.sampler.rng)
         self.cells = {size: cells(size) for size in config.sizes}
 
     def _parameters(self) -> list[dict[str, Any]]:
@@ -159,14 +188,19 @@ class Trainer:
         parts = ((network.backbone, self.config.backbone_rate), (new, 1.0))
         return [g | {"factor": factor} for part, factor in parts for g in parameter_groups(part, decay)]
 
-    def _resume(self) -> None:
+    def _resume(self) -> dict[str, Any]:
+        """What the run's checkpoint holds beside network, optimiser and average, which are put back."""
         saved = load_checkpoint(self.checkpoint)
         if saved is None:
-            return
-        self.network.load_state_dict(saved["network"])
+            return {}
+        recipe = {**saved.get("recipe", {}), "arch": saved["arch"]}
+        for line in recipe_changes(recipe, self.config.to_json(), self.checkpoint):
+            print(f"resumed with another setting: {line}", flush=True)
+        load_weights(self.network, saved["network"], self.checkpoint)
         self.optimiser.load_state_dict(saved["optimiser"])
-        self.average.state, self.average.steps = saved["average"], saved["steps"]
-        self.budget, self.epoch = Budget(self.config.minutes, saved["spent_s"]), saved["epoch"]
+        self.average.load(saved["average"], saved["steps"])
+        self.epoch = saved["epoch"]
+        return saved
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -176,14 +210,17 @@ class Trainer:
             optimiser=self.optimiser.state_dict(),
             average=self.average.state,
             steps=self.average.steps,
-            spent_s=self.budget.seconds,
+            spent_s=self.schedule.seconds,
+            schedule=self.schedule.state(),
+            random=random_state(self.sampler.rng),
             epoch=self.epoch,
             arch=self.config.arch.to_json(),
+            recipe=self.config.to_json(),
         )
 
     def step(self) -> dict[str, float]:
         """One batch; returns the parts of the loss."""
-        config, progress = self.config, self.budget.progress
+        config, progress = self.config, self.schedule.progress
         if progress > 1 - config.calm:
             self.sampler.config = replace(config.augment, mosaic=0.0)
         size = config.sizes[int(self.sampler.rng.integers(len(config.sizes)))]
@@ -191,37 +228,46 @@ class Trainer:
         images, targets = collate([self.sampler(size) for _ in range(config.batch)], centres)
         freeze_statistics(self.network)
         self.network.backbone.stem.requires_grad_(progress < config.stem_share)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-            levels = self.network(images.contiguous(memory_format=torch.channels_last))
-        boxes, logits = decode([level.float() for level in levels])
+        (images,) = self.compute.move(images.contiguous(memory_format=torch.channels_last))
+        with self.compute.autocast():
+            levels = self.network(images)
+        boxes, logits = decode([level.float().cpu() for level in levels])
         chosen = assign(boxes, logits, centres, strides, targets, config.loss)
         loss, parts = detection_loss(boxes, logits, chosen, targets, config.loss)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
-        rate = self.budget.rate(config.rate)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["factor"]
-        self.optimiser.step()
-        self.average.update(self.network)
+        update(self.network, self.optimiser, self.average, self.schedule.rate(config.rate), config.clip)
+        self.schedule.advance()
         return parts
 
-    def run_epoch(self) -> dict[str, float]:
-        """``epoch_steps`` batches or what the budget allows; returns mean losses and samples a second."""
+    def run_epoch(self, stop: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
+        """``epoch_steps`` batches or what is left of the run.
+
+        Returns:
+            Mean losses, samples a second and the last learning rate; None where ``stop`` cut the epoch short.
+        """
         sums: dict[str, float] = {}
         steps, start = 0, time.monotonic()
-        while self.budget.progress < 1 and steps < self.config.epoch_steps:
+        while not self.schedule.done and steps < self.config.epoch_steps:
             for key, value in self.step().items():
                 sums[key] = sums.get(key, 0.0) + value
             steps += 1
+            if stop():
+                return None
         self.epoch += 1
         self.averaged.load_state_dict(self.average.state)
-        rate = steps * self.config.batch / (time.monotonic() - start)
-        return {"per_s": rate, **{k: v / max(steps, 1) for k, v in sums.items()}}
+        per_s = steps * self.config.batch / (time.monotonic() - start)
+        rate = self.optimiser.param_groups[-1]["lr"]
+        return {"per_s": per_s, "rate": rate, **{k: v / max(steps, 1) for k, v in sums.items()}}
 
 
 def train(
-    config: DetectionConfig, data: Sequence[Path], shares: Sequence[float], out: Path, start: Path | None = None
+    config: DetectionConfig,
+    data: Sequence[Path],
+    shares: Sequence[float],
+    out: Path,
+    start: Path | None = None,
+    compute: Compute = CPU,
 ) -> Detector:
     """Train, or go on from OUT/detector.pt; returns the averaged network.
 
@@ -231,23 +277,29 @@ def train(
         shares: how often each folder is drawn from.
         out: folder for stem, checkpoint and log.
         start: checkpoint of another run to begin with, instead of the ImageNet weights.
+        compute: device and precision.
 
     Raises:
-        InputError: data cannot be read. ModelError: the ImageNet weights are missing.
+        InputError: data cannot be read. ModelError: the ImageNet weights are missing, or the checkpoint does not fit.
+        SystemExit: a signal stopped the run, after its checkpoint was written.
     """
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
     pictures, held = split(read_pictures(data[0]))
-    trainer = Trainer(config, [pictures, *(read_pictures(folder) for folder in data[1:])], shares, out, start)
-    log = Log(out / "log.jsonl")
-    while trainer.budget.progress < 1:
-        facts = trainer.run_epoch()
-        trainer.save()
-        if trainer.epoch % config.watch_every == 0 or trainer.budget.progress >= 1:
-            found = [detect_picture(trainer.averaged, p.image) for p in held]
-            facts["held_ap50"] = average_precision(found, held)
-        log(epoch=trainer.epoch, progress=trainer.budget.progress, **facts)
+    groups = [pictures, *(read_pictures(folder) for folder in data[1:])]
+    trainer = Trainer(config, groups, shares, out, start, compute)
+    log, schedule = Log(out / "log.jsonl"), trainer.schedule
+    with Interruption() as interruption:
+        while not schedule.done:
+            facts = trainer.run_epoch(lambda: interruption.requested)
+            trainer.save()
+            if facts is None:
+                interruption.leave(trainer.checkpoint, schedule.progress)
+            if trainer.epoch % config.watch_every == 0 or schedule.done:
+                found = [detect_picture(trainer.averaged, p.image) for p in held]
+                facts["held_ap50"] = average_precision(found, held)
+            log(**{**schedule.facts(), "epoch": trainer.epoch, **facts})
     trainer.averaged.load_state_dict(trainer.average.state)
     return trainer.averaged.eval()
 
@@ -258,19 +310,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders with train.npz and train-NN.tar")
     parser.add_argument("--shares", type=float, nargs="+", help="how often each folder is drawn from (equal)")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log; resumes what it holds")
-    parser.add_argument("--minutes", type=float, default=DetectionConfig.minutes, help="budget (%(default)s)")
+    add_length(
+        parser, Length("minutes", (DetectionConfig.minutes,)), f"of {DetectionConfig.epoch_steps} batches an epoch"
+    )
     parser.add_argument("--rate", type=float, default=DetectionConfig.rate, help="largest learning rate (%(default)s)")
     parser.add_argument("--start", type=Path, help="detector.pt of another run to begin with")
     parser.add_argument("--threads", type=int, default=DetectionConfig.threads, help="CPU threads (%(default)s)")
     parser.add_argument("--seed", type=int, default=DetectionConfig.seed)
+    add_device(parser)
     args = parser.parse_args(argv)
     shares = args.shares or [1.0] * len(args.data)
     if len(shares) != len(args.data):
         parser.error(f"{len(shares)} shares for {len(args.data)} folders; give one each")
-    config = DetectionConfig(minutes=args.minutes, rate=args.rate, threads=args.threads, seed=args.seed)
+    length, compute = length_of(args), choose(args.device, args.precision)
+    config = replace(
+        DetectionConfig(rate=args.rate, threads=args.threads, seed=args.seed),
+        **{length.unit: length.amounts[0]},  # type: ignore[arg-type]
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n", encoding="utf-8")
-    train(config, args.data, shares, args.out, args.start)
+    keep_memory()
+    train(config, args.data, shares, args.out, args.start, compute)
     return 0
 
 

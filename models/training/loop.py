@@ -1,22 +1,22 @@
-"""What every training here shares: a budget in minutes, warm-up and cosine over it, EMA, checkpoints that resume.
+"""Parts that every training here shares: averaged weights, the step after the gradients, the log, the loss of logits.
 
-The schedule follows the wall clock, not a step count: on a shared machine a run ends when its budget does, with its
-learning rate at zero, however fast the machine happened to be.
+Schedules, checkpoints, devices, several processes and interruptions have modules of their own in this package.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import os
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from vipose.models.training.checkpoint import load_checkpoint, save_checkpoint
+from vipose.models.training.distributed import ALONE, World
+from vipose.models.training.schedule import Budget
+from vipose.runtime.errors import OutputError
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -30,34 +30,8 @@ __all__ = [
     "load_checkpoint",
     "parameter_groups",
     "save_checkpoint",
+    "update",
 ]
-
-
-@dataclass
-class Budget:
-    """Progress through a run of ``minutes``; ``spent_s`` survives in the checkpoint."""
-
-    minutes: float
-    spent_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._start = time.monotonic() - self.spent_s
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._start
-
-    @property
-    def progress(self) -> float:
-        """0..1."""
-        return min(1.0, self.seconds / (60 * self.minutes))
-
-    def rate(self, peak: float, warm: float = 0.02, floor: float = 0.01) -> float:
-        """Learning rate now: linear warm-up over the share ``warm``, then a cosine down to ``floor`` x peak."""
-        p = self.progress
-        if p < warm:
-            return peak * max(p / warm, 0.01)
-        return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (p - warm) / (1 - warm))))
 
 
 class EMA:
@@ -71,11 +45,21 @@ class EMA:
     def update(self, model: nn.Module) -> None:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (20 + self.steps))
+        averages, values = [], []
         for key, value in model.state_dict().items():
             if value.is_floating_point():
-                self.state[key].lerp_(value, 1 - decay)
+                averages.append(self.state[key])
+                values.append(value)
             else:
                 self.state[key].copy_(value)
+        torch._foreach_lerp_(averages, values, 1 - decay)  # one call for all; a lerp_ each costs three times as much
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor], steps: int) -> None:
+        """Go on with the average of a checkpoint, on the device where this one is."""
+        for key, value in self.state.items():
+            value.copy_(state[key])
+        self.steps = steps
 
 
 def channels_last(model: Module) -> Module:
@@ -91,28 +75,44 @@ def parameter_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
     return [{"params": heavy, "weight_decay": decay}, {"params": light, "weight_decay": 0.0}]
 
 
-def save_checkpoint(path: Path, **content: Any) -> None:
-    """Write beside and rename, so that an interruption never leaves half a file."""
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    os.replace(part, path)
+def update(
+    model: nn.Module, optimiser: torch.optim.Optimizer, ema: EMA, rate: float, clip: float, world: World = ALONE
+) -> None:
+    """What follows the gradients in every step: mean over processes, clipping, optimiser, average.
 
-
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """A checkpoint, or None where there is none."""
-    return torch.load(path, map_location="cpu", weights_only=False) if path.exists() else None
+    Args:
+        model: its parameters hold gradients.
+        optimiser: a group with an entry ``factor`` learns at ``factor`` times the rate.
+        ema: of the model.
+        rate: learning rate of this step, the same in all processes.
+        clip: largest norm of all gradients together.
+        world: the processes that train together.
+    """
+    world.average_gradients(model.parameters())
+    nn.utils.clip_grad_norm_(model.parameters(), clip)
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get("factor", 1.0)
+    optimiser.step()
+    ema.update(model)
 
 
 class Log:
-    """One JSON line an entry, to a file and to the terminal."""
+    """One JSON line an entry, to a file and to the terminal; ``enabled`` is false in all processes but one."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, enabled: bool = True) -> None:
+        self.path, self.enabled = path, enabled
 
     def __call__(self, **entry: float | str) -> None:
+        if not self.enabled:
+            return
         line = json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in entry.items()})
-        with open(self.path, "a") as file:
-            file.write(line + "\n")
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"'{self.path}' cannot be written: {error.strerror}; make room and start again"
+            ) from error
         print(line, flush=True)
 
 

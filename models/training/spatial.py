@@ -1,121 +1,118 @@
-"""Train an S-ViPNet: cross-entropy over positions on people's labels and teacher heatmaps, small pictures first.
+"""Train a spatial network: from people's labels and teacher heatmaps, small crops first.
 
-    python -m vipose.models.training.spatial --pack PACK [PACK ...] --out RUN --minutes 37 70
+    vipose train s-vipnas --pack PACK [PACK ...] --out RUN --minutes 37 70
+    vipose train s-vipnas --start FOUND.pt --pack PACK [PACK ...] --out RUN --minutes 0 60
+    vipose train s-vipnas --arch s-vipnas-mbv3 --recipe published --pack PACK [PACK ...] --out RUN
 
-The figures of ``--minutes`` are spent at 128x96 and 256x192; each has its own warm-up and cosine.
+Recipe 'vipose' (cross-entropy over positions for networks that put out logits, AdamW) spends minutes at 128x96 and 256x192, each
+with its own warm-up and cosine. Recipe 'published' is that of the published S-ViPNAS networks: 256x192 only, Gaussians and mean squared error,
+Adam, 210 epochs.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
-from vipose.models.data.people import Augmentation, PackedPeople, random_view, render, targets
+from vipose.models.data.augment import AUGMENTATIONS
+from vipose.models.data.people import PackedPeople, random_view, render, targets
 from vipose.models.data.split import training_probability
-from vipose.models.data.teacher import MEAN, STD
+from vipose.models.data.targets import TargetSpec
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.base import PoseNetwork
 from vipose.models.networks.fused import FusedArch
+from vipose.models.networks.initialise import initialise_as_published
+from vipose.models.networks.named import read_architecture
 from vipose.models.networks.registry import architecture_from_json, build
+from vipose.models.training.checkpoint import draw_seed, load_checkpoint, load_weights
 from vipose.models.training.losses import heatmap_loss
+from vipose.models.training.recipe import PAPER_SOURCES, StagedRecipe
+from vipose.models.training.schedule import MMPOSE
+from vipose.models.training.session import Session, add_session, session
 from vipose.models.training.stages import train_stages
+from vipose.runtime.errors import InputError, ModelError, UsageError
 
-__all__ = ["PeopleStream", "SpatialRecipe", "load_network", "main", "normalise", "train"]
-
+__all__ = ["PUBLISHED", "PeopleStream", "SpatialRecipe", "load_network", "main", "train"]
 
 SPATIAL = FusedArch(stem=16, widths=(32, 64, 128, 192), depths=(0, 1, 2, 2), head=64)
 
 
-@dataclass(frozen=True)
-class SpatialRecipe:
-    """Everything that decides a run, kept in its checkpoint and in the card.
-
-    ``sizes``, ``minutes``, ``batches`` and ``rates`` go together, one entry a stage; sizes are width, height, multiples of 32.
-    """
+@dataclass(frozen=True, kw_only=True)
+class SpatialRecipe(StagedRecipe):
+    """Everything that decides a run; ``held_out`` leaves out the people whom searches validate on."""
 
     arch: Architecture = SPATIAL
-    sizes: tuple[tuple[int, int], ...] = ((96, 128), (192, 256))
-    minutes: tuple[float, ...] = (37.0, 70.0)
-    batches: tuple[int, ...] = (64, 32)
-    rates: tuple[float, ...] = (2e-3, 1e-3)
-    weight_decay: float = 0.02
-    sigma: float = 2.0
-    sources: dict[str, float] = field(
-        default_factory=lambda: {"coco": 3.0, "lspe": 0.45, "sports": 0.8, "voc2012": 1.5, "human": 1.5, "clip": 0.4}
-    )
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    seed: int = 0
+    held_out: bool = False
 
 
+PUBLISHED = SpatialRecipe(
+    sizes=((192, 256),),
+    minutes=(600.0,),
+    epochs=(MMPOSE.epochs,),
+    batches=(512,),
+    rates=(5e-4,),
+    plan=MMPOSE,
+    optimiser="adam",
+    clip=float("inf"),
+    target=TargetSpec("gaussian", unbiased=False),
+    sources=PAPER_SOURCES,
+    augmentation=AUGMENTATIONS["mmpose"],
+    published_start=True,
+)
+"""How mmpose trains the published S-ViPNAS networks (networks of other families and outputs too, where asked for)."""
 
-class PeopleRecipe(Protocol):
-    """What a recipe must say about its samples."""
 
-    @property
-    def sizes(self) -> tuple[tuple[int, int], ...]: ...
-    @property
-    def batches(self) -> tuple[int, ...]: ...
-    @property
-    def sigma(self) -> float: ...
-    @property
-    def sources(self) -> dict[str, float]: ...
-    @property
-    def augmentation(self) -> Augmentation: ...
-    @property
-    def seed(self) -> int: ...
+class PeopleStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+    """Endless batches: crops uint8 [B, H, W, 3], targets [B, 17, h, w] that are distributions or proportional, weights [B, 17].
 
-
-class PeopleStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Endless batches: crops uint8 [B, H, W, 3], targets [B, 17, h, w], weights [B, 17].
-
-    ``held_out`` leaves the people of the validation split out.
+    Args:
+        people: to draw from.
+        recipe: of the run.
+        stage: which of its sizes and batches.
+        held_out: leave the people of the validation split out.
+        share: processes that share a batch.
     """
 
-    def __init__(self, people: PackedPeople, recipe: PeopleRecipe, stage: int, held_out: bool = False) -> None:
+    def __init__(
+        self, people: PackedPeople, recipe: StagedRecipe, stage: int, held_out: bool = False, share: int = 1
+    ) -> None:
         self.people, self.recipe, self.stage = people, recipe, stage
+        self.batch = max(1, recipe.batches[stage] // share)
         weights = training_probability if held_out else PackedPeople.weights
         self.probability = weights(people, recipe.sources)
+        self.spec, self.scale = recipe.target_at(stage)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        info = get_worker_info()
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         cv2.setNumThreads(1)
-        # Fresh numbers after a resume: the seed mixes in entropy of the worker that torch derives from its own.
-        rng = np.random.default_rng([self.recipe.seed, self.stage, info.seed if info else 0])
+        rng = np.random.default_rng([self.recipe.seed, self.stage, draw_seed()])
         while True:
-            rows = rng.choice(len(self.people), self.recipe.batches[self.stage], p=self.probability)
+            rows = rng.choice(len(self.people), self.batch, p=self.probability)
             samples = [self.sample(int(row), rng) for row in rows]
             yield tuple(torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))  # type: ignore[misc]
 
     def sample(self, row: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
-        size = self.recipe.sizes[self.stage]
-        heatmap = (size[0] // 4, size[1] // 4)
+        """One augmented person: crop, targets, weights."""
+        size, strength = self.recipe.sizes[self.stage], self.recipe.augmentation
         gt, box = self.people.gt[row], self.people.boxes[row]
         labelled = np.flatnonzero(gt[:, 2] > 0)
         known = np.column_stack([gt[labelled, :2], labelled]).astype(np.float32)
-        view = random_view(box, known, size, self.recipe.augmentation, rng)
-        image = render(self.people.images[row], view, size, self.recipe.augmentation, rng)
-        sigma = self.recipe.sigma * size[0] / 192  # the same spread on the person at every size
-        target = targets(gt, self.people.teacher(row), box, view, size, heatmap, sigma)
-        return image, target.distribution, target.weight
-
-
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """uint8 [N, H, W, 3] to normalised float [N, 3, H, W] in channels-last memory."""
-    x = (images.float() - torch.from_numpy(MEAN)) / torch.from_numpy(STD)
-    return x.permute(0, 3, 1, 2)
+        view = random_view(box, known, size, strength, rng)
+        image = render(self.people.images[row], view, size, strength, rng)
+        target = targets(gt, self.people.teacher(row), box, view, size, (size[0] // 4, size[1] // 4), self.spec)
+        return image, target.distribution * np.float32(self.scale), target.weight
 
 
 def train(
-    recipe: SpatialRecipe, packs: list[Path], out: Path, workers: int = 1, threads: int = 2, start: Path | None = None
+    recipe: SpatialRecipe, packs: list[Path], out: Path, session: Session | None = None, start: Path | None = None
 ) -> None:
     """Run or resume; ``out/last.pt`` holds everything, ``out/best.pt`` the averaged weights.
 
@@ -123,46 +120,80 @@ def train(
         recipe: the run.
         packs: folders made by ``vipose train pack``.
         out: folder of the run.
-        workers, threads: loader processes and torch threads.
-        start: ``best.pt`` of another run of the same architecture to begin with.
+        session: device, processes, length, loader.
+        start: ``best.pt`` of another run of the same architecture, or what a search extracted, to begin with.
+
+    Raises:
+        InputError, ModelError: packs or checkpoints are not there, torn, or of another network.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(threads)
-    torch.manual_seed(recipe.seed)
+    session = session or Session()
+    torch.manual_seed(session.world.seed(recipe.seed))
     people, model = PackedPeople(packs), build(recipe.arch)
     if start is not None:
-        model.load_state_dict(load_network(start).state_dict())
+        load_weights(model, load_network(start).state_dict(), start)
+    elif recipe.published_start:
+        initialise_as_published(model)
+    compute = session.compute
 
     def backward(batch: tuple[Tensor, Tensor, Tensor]) -> float:
-        images, target, weight = batch
-        with torch.autocast("cpu", torch.bfloat16):
-            heatmaps = model(normalise(images))
-        loss = heatmap_loss(recipe.arch, heatmaps, target, weight, recipe.sigma * target.shape[-1] / 48)
+        target, weight = compute.move(*batch[1:])
+        sigma = recipe.sigma * target.shape[-1] / 48
+        with compute.autocast():
+            heatmaps = model(compute.images(batch[0]))
+        loss = heatmap_loss(recipe.arch, heatmaps, target, weight, sigma)
         torch.autograd.backward(loss)
         return loss.item()
 
-    facts = {"arch": recipe.arch.to_json()}
-    train_stages(recipe, model, backward, lambda n: PeopleStream(people, recipe, n), out, facts, workers, people=len(people))
+    def stream(stage: int) -> PeopleStream:
+        return PeopleStream(people, recipe, stage, recipe.held_out, session.world.size)
+
+    train_stages(recipe, model, backward, stream, out, {"arch": recipe.arch.to_json()}, session, len(people))
 
 
 def load_network(path: Path) -> PoseNetwork:
-    """The network of ``best.pt`` of a run, with its averaged weights, in evaluation mode."""
-    state = torch.load(path, map_location="cpu", weights_only=False)
+    """The network of ``best.pt`` of a run, or of what a search extracted, with its averaged weights, in evaluation mode.
+
+    Raises:
+        InputError: there is no such file.
+        ModelError: it is torn, or holds no network.
+    """
+    state = load_checkpoint(path)
+    if state is None:
+        raise InputError(f"{path} does not exist; give best.pt of a run of 'vipose train'")
+    if not {"arch", "state_dict"} <= state.keys():
+        raise ModelError(f"{path} holds no spatial network; give best.pt of a run of 'vipose train s-vipnas'")
     network = build(architecture_from_json(state["arch"]))
-    network.load_state_dict(state["state_dict"])
+    load_weights(network, state["state_dict"], path)
     return network.eval()
 
 
+RECIPES = {"vipose": SpatialRecipe(), "published": PUBLISHED}
+
+
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    choice = argparse.ArgumentParser(add_help=False)
+    choice.add_argument("--recipe", choices=RECIPES, default="vipose", help="see above (%(default)s)")
+    recipe = RECIPES[choice.parse_known_args(argv)[0].recipe]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[choice]
+    )
     parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished one is resumed")
-    parser.add_argument("--start", type=Path, help="best.pt of another run of the same architecture to begin with")
-    parser.add_argument("--minutes", type=float, nargs=2, default=SpatialRecipe.minutes, help="per size")
-    parser.add_argument("--workers", type=int, default=1, help="loader processes")
-    parser.add_argument("--threads", type=int, default=2, help="torch threads")
+    parser.add_argument("--start", type=Path, help="best.pt of another run, or what a search extracted, to begin with")
+    parser.add_argument("--arch", help="name of a network or JSON file (default: that of --start, else s-vipnas)")
+    parser.add_argument("--held-out", action="store_true", help="leave out the people whom searches validate on")
+    add_session(parser, recipe.length)
     args = parser.parse_args(argv)
-    train(SpatialRecipe(minutes=tuple(args.minutes)), args.pack, args.out, args.workers, args.threads, args.start)
+    arch = recipe.arch
+    if args.arch:
+        arch = read_architecture(args.arch)[1]
+    elif args.start is not None:
+        arch = load_network(args.start).arch
+    if arch.output == "logits" and recipe.target.kind == "gaussian":
+        raise UsageError("recipe 'published' is for networks that put out heatmaps; this one puts out logits")
+    with session(args) as here:
+        recipe = replace(recipe, arch=arch, held_out=args.held_out).lasting(here.length)
+        train(recipe, args.pack, args.out, here, args.start)
 
 
 if __name__ == "__main__":

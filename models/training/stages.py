@@ -1,124 +1,166 @@
-"""Training in stages, small crops first: each stage has its own size, minutes, batch and rate, and all of it resumes."""
+"""Training in stages, small crops first: each stage has its own size, length, batch and rate, and all of it resumes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from vipose.models.training.loop import (
-    EMA,
-    Budget,
-    Log,
-    channels_last,
-    forever,
+from vipose.models.training.checkpoint import (
     load_checkpoint,
-    parameter_groups,
+    load_weights,
+    random_state,
+    recipe_changes,
+    restore_random,
     save_checkpoint,
 )
+from vipose.models.training.interrupt import Interruption, ignore_interrupts
+from vipose.models.training.loop import EMA, Log, forever, parameter_groups, update
+from vipose.models.training.recipe import StagedRecipe
+from vipose.models.training.schedule import Schedule
+from vipose.models.training.session import Session
 
-__all__ = ["Stages", "train_stages"]
+__all__ = ["train_stages"]
 
-
-class Stages(Protocol):
-    """What a recipe must say; one entry a stage in every tuple. Sizes are width, height, multiples of 32."""
-
-    @property
-    def sizes(self) -> tuple[tuple[int, int], ...]: ...
-    @property
-    def minutes(self) -> tuple[float, ...]: ...
-    @property
-    def batches(self) -> tuple[int, ...]: ...
-    @property
-    def rates(self) -> tuple[float, ...]: ...
-    @property
-    def weight_decay(self) -> float: ...
+SAVE_EVERY_S = 180
+LOG_EVERY = 100
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
-    recipe: Stages
+    recipe: StagedRecipe
     model: nn.Module
     ema: EMA
     backward: Callable[[Any], float]
-    facts: dict[str, Any]
-    log: Log
+    facts: Mapping[str, Any]
     out: Path
+    session: Session
+    generators: Sequence[np.random.Generator]
+    log: Log
+    interruption: Interruption
 
-    def checkpoint(self, stage: int, spent_s: float, optimiser: torch.optim.Optimizer) -> None:
-        """``last.pt`` holds everything that goes on, ``best.pt`` the averaged weights."""
-        everything = {"model": self.model.state_dict(), "ema": self.ema.state, "steps": self.ema.steps, "stage": stage}
-        save_checkpoint(self.out / "last.pt", optimiser=optimiser.state_dict(), spent_s=spent_s, **everything)
-        recipe = asdict(self.recipe)  # type: ignore[call-overload]
+    def checkpoint(self, stage: int, schedule: Schedule | None, optimiser: torch.optim.Optimizer) -> None:
+        """``last.pt`` holds everything that goes on, ``best.pt`` the averaged weights; the first process writes them."""
+        if not self.session.world.first:
+            return
+        recipe = asdict(self.recipe)
+        save_checkpoint(
+            self.out / "last.pt",
+            model=self.model.state_dict(),
+            ema=self.ema.state,
+            steps=self.ema.steps,
+            stage=stage,
+            optimiser=optimiser.state_dict(),
+            schedule=None if schedule is None else schedule.state(),
+            random=random_state(*self.generators),
+            recipe=recipe,
+        )
         save_checkpoint(self.out / "best.pt", state_dict=self.ema.state, recipe=recipe, **self.facts)
 
-    def stage(self, stage: int, optimiser: torch.optim.Optimizer, budget: Budget, batches: Iterable[Any]) -> None:
-        """One stage until its budget is spent; a checkpoint every three minutes and at the end."""
+    def stage(self, stage: int, optimiser: torch.optim.Optimizer, schedule: Schedule, batches: Iterable[Any]) -> None:
+        """One stage until its length is spent; a checkpoint every three minutes, at the end, and when a signal comes."""
         self.model.train()
-        saved = start_s = budget.seconds
-        total, seen = 0.0, 0
-        for step, batch in enumerate(batches):
-            if budget.progress >= 1:
+        world = self.session.world
+        saved = start_s = schedule.seconds
+        total, seen, rate = 0.0, 0, 0.0
+        for step, batch in enumerate(batches, 1):
+            progress, rate = world.agree(schedule.progress, schedule.rate(self.recipe.rates[stage]))
+            if progress >= 1:
                 break
-            for group in optimiser.param_groups:
-                group["lr"] = budget.rate(self.recipe.rates[stage])
             optimiser.zero_grad(set_to_none=True)
             total += self.backward(batch)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-            optimiser.step()
-            self.ema.update(self.model)
+            update(self.model, optimiser, self.ema, rate, self.recipe.clip, world)
+            schedule.advance()
             seen += len(batch[0])
-            if step % 100 == 99:
-                speed = seen / (budget.seconds - start_s)
-                self.log(stage=stage, step=step + 1, loss=total / 100, progress=budget.progress, per_s=speed)
+            if step % LOG_EVERY == 0:
+                speed = world.size * seen / (schedule.seconds - start_s)
+                self.log(**schedule.facts(), stage=stage, step=step, loss=total / LOG_EVERY, rate=rate, per_s=speed)
                 total = 0.0
-            if budget.seconds - saved > 180:
-                self.checkpoint(stage, budget.seconds, optimiser)
-                saved = budget.seconds
-        self.checkpoint(stage + 1, 0.0, optimiser)
+            stop = world.any(self.interruption.requested)
+            if stop or schedule.seconds - saved > SAVE_EVERY_S:
+                self.checkpoint(stage, schedule, optimiser)
+                saved = schedule.seconds
+            if stop:
+                self.interruption.leave(self.out / "last.pt", schedule.progress, world.first)
+        self.checkpoint(stage + 1, None, optimiser)
 
 
 def train_stages(
-    recipe: Stages,
+    recipe: StagedRecipe,
     model: nn.Module,
     backward: Callable[[Any], float],
     stream: Callable[[int], IterableDataset[Any]],
     out: Path,
-    facts: dict[str, Any],
-    workers: int = 1,
+    facts: Mapping[str, Any],
+    session: Session,
+    people: int,
+    generators: Sequence[np.random.Generator] = (),
     **described: Any,
 ) -> None:
     """Run or resume a training.
 
     Args:
-        recipe: a frozen dataclass; it is kept in the checkpoints.
-        model: on the CPU, with its first weights.
-        backward: takes a batch, leaves gradients in the model, returns the loss.
+        recipe: it is kept in the checkpoints.
+        model: with its first weights; it moves to the session's device, in place.
+        backward: takes a batch of the loader, leaves gradients in the model, returns the loss.
         stream: endless batches of a stage; the first field of a batch has its length.
         out: folder of the run.
         facts: further entries of ``best.pt``.
-        workers: loader processes.
+        session: device, processes, length, loader.
+        people: samples of an epoch.
+        generators: random numbers that ``backward`` draws from; they are kept, so that a resumed run goes on with them.
         described: further entries of the first line of the log.
+
+    Raises:
+        ModelError: the folder holds a run of another network, or a torn checkpoint.
+        SystemExit: a signal ended the run, after its checkpoint was written.
     """
-    log, model = Log(out / "log.jsonl"), channels_last(model)
-    ema = EMA(model)
-    state = load_checkpoint(out / "last.pt")
-    first, spent = 0, 0.0
+    world = session.world
+    out.mkdir(parents=True, exist_ok=True)
+    log, model = Log(out / "log.jsonl", world.first), session.compute.network(model)
+    world.copy_from_first(model)
+    ema, state = EMA(model), load_checkpoint(out / "last.pt")
+    first, saved = 0, None
     if state is not None:
-        model.load_state_dict(state["model"])
-        ema.state, ema.steps, first, spent = state["ema"], state["steps"], state["stage"], state["spent_s"]
-    run = _Run(recipe, model, ema, backward, facts, log, out)
-    log(parameters=sum(p.numel() for p in model.parameters()), stage=first, spent_s=spent, **described)
-    for stage in range(first, len(recipe.sizes)):
-        optimiser = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.rates[stage])
-        if state is not None and state["spent_s"] > 0:
-            optimiser.load_state_dict(state["optimiser"])
-        budget = Budget(recipe.minutes[stage], spent)
-        loader = DataLoader(stream(stage), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
-        run.stage(stage, optimiser, budget, forever(loader))
-        state, spent = None, 0.0
+        for line in recipe_changes(state.get("recipe", {}), recipe, out / "last.pt"):
+            log(resumed_with=line)
+        load_weights(model, state["model"], out / "last.pt")
+        ema.load(state["ema"], state["steps"])
+        restore_random(state.get("random"), *generators, rank=world.rank)
+        first, saved = state["stage"], state.get("schedule")
+        if saved is None and state.get("spent_s"):
+            saved = {"spent_s": state["spent_s"]}  # checkpoints from before there were epochs
+    log(parameters=sum(p.numel() for p in model.parameters()), stage=first, people=people, **described)
+    length = session.length or recipe.length
+    with Interruption() as interruption:
+        run = _Run(recipe, model, ema, backward, facts, out, session, generators, log, interruption)
+        for stage in range(first, len(recipe.sizes)):
+            optimiser = _optimiser(recipe, model, stage)
+            if state is not None and saved is not None:
+                optimiser.load_state_dict(state["optimiser"])
+            schedule = length.schedule(stage, recipe.plan, max(1, people // recipe.batches[stage]), saved)
+            run.stage(stage, optimiser, schedule, forever(_loader(stream(stage), session)))
+            state = saved = None
+
+
+def _optimiser(recipe: StagedRecipe, model: nn.Module, stage: int) -> torch.optim.Optimizer:
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(model.parameters(), lr=recipe.rates[stage])
+    return torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.rates[stage])
+
+
+def _loader(stream: IterableDataset[Any], session: Session) -> DataLoader[Any]:
+    return DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=session.workers,
+        prefetch_factor=4 if session.workers else None,
+        pin_memory=session.compute.pin_memory,
+        worker_init_fn=ignore_interrupts,
+    )

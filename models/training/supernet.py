@@ -10,42 +10,58 @@ Huang 2019; Yu et al. 2020). A search then looks at sub-networks without trainin
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vipose.models.data.people import Augmentation, PackedPeople
+from vipose.models.data.augment import AUGMENTATIONS
+from vipose.models.data.people import PackedPeople
+from vipose.models.data.targets import TargetSpec
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.elastic import SuperNetwork
+from vipose.models.networks.initialise import initialise_as_published
 from vipose.models.search.space import Space
 from vipose.models.search.spaces import SPACES, space
+from vipose.models.training.device import CPU, Compute
 from vipose.models.training.losses import heatmap_loss, soft_targets
-from vipose.models.training.spatial import PeopleStream, load_network, normalise
+from vipose.models.training.recipe import PAPER_SOURCES, StagedRecipe
+from vipose.models.training.schedule import VIPNAS_S_SUPER
+from vipose.models.training.session import Session, add_session, session
+from vipose.models.training.spatial import PeopleStream, load_network
 from vipose.models.training.stages import train_stages
+from vipose.runtime.errors import UsageError
 
-__all__ = ["SupernetRecipe", "main", "sandwich", "train"]
+__all__ = ["PAPER", "SupernetRecipe", "main", "sandwich", "sandwich_backward", "train"]
 
 
-@dataclass(frozen=True)
-class SupernetRecipe:
+@dataclass(frozen=True, kw_only=True)
+class SupernetRecipe(StagedRecipe):
     """Everything that decides a run; ``random`` is the number of random sub-networks a batch."""
 
     space: str = "fast-fused"
     random: int = 2
-    sizes: tuple[tuple[int, int], ...] = ((96, 128), (192, 256))
-    minutes: tuple[float, ...] = (35.0, 25.0)
-    batches: tuple[int, ...] = (64, 32)
+    minutes: tuple[float, ...] = (40.0, 20.0)
     rates: tuple[float, ...] = (2e-3, 8e-4)
-    weight_decay: float = 0.02
-    sigma: float = 2.0
-    sources: dict[str, float] = field(
-        default_factory=lambda: {"coco": 3.0, "lspe": 0.45, "sports": 0.8, "voc2012": 1.5, "human": 1.5, "clip": 0.4}
-    )
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    seed: int = 0
+
+
+PAPER = SupernetRecipe(
+    sizes=((192, 256),),
+    minutes=(600.0,),
+    epochs=(VIPNAS_S_SUPER.epochs,),
+    batches=(512,),
+    rates=(VIPNAS_S_SUPER.rate,),
+    plan=VIPNAS_S_SUPER,
+    optimiser="adam",
+    clip=float("inf"),
+    target=TargetSpec("gaussian", unbiased=False),
+    sources=PAPER_SOURCES,
+    augmentation=AUGMENTATIONS["vipnas"],
+    published_start=True,
+)
+"""ViPNAS, section 4.2. Its batch and optimiser are not printed: those of the published networks are taken."""
 
 
 def sandwich(space: Space, random: int, rng: np.random.Generator) -> list[Architecture]:
@@ -55,7 +71,13 @@ def sandwich(space: Space, random: int, rng: np.random.Generator) -> list[Archit
 
 
 def sandwich_backward(
-    whole: SuperNetwork, archs: list[Architecture], images: Tensor, target: Tensor, weight: Tensor, sigma: float
+    whole: SuperNetwork,
+    archs: list[Architecture],
+    images: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    sigma: float,
+    compute: Compute = CPU,
 ) -> float:
     """Add the gradients of all descriptions, the first of which teaches the others; returns the first one's loss.
 
@@ -65,11 +87,12 @@ def sandwich_backward(
         images: normalised [N, 3, H, W].
         target, weight: [N, K, h, w] distributions and [N, K].
         sigma: of the targets, in cells.
+        compute: where and in which precision.
     """
     taught: Tensor | None = None
     first = 0.0
     for arch in archs:
-        with torch.autocast("cpu", torch.bfloat16):
+        with compute.autocast():
             out = whole(images, arch=arch)
         loss = heatmap_loss(arch, out, target if taught is None else taught, weight, sigma)
         torch.autograd.backward(loss)
@@ -89,7 +112,7 @@ def start_from(whole: SuperNetwork, path: Path) -> None:
 
 
 def train(
-    recipe: SupernetRecipe, packs: list[Path], out: Path, workers: int = 1, threads: int = 2, start: Path | None = None
+    recipe: SupernetRecipe, packs: list[Path], out: Path, session: Session | None = None, start: Path | None = None
 ) -> None:
     """Run or resume; ``out/best.pt`` holds the averaged super-network, its space and its biggest description.
 
@@ -97,45 +120,59 @@ def train(
         recipe: the run.
         packs: folders made by ``vipose train pack``; people of the validation split are left out.
         out: folder of the run.
-        workers, threads: loader processes and torch threads.
+        session: device, processes, length, loader.
         start: ``best.pt`` of a network that lies in the space, to begin with.
+
+    Raises:
+        InputError, ModelError: packs or checkpoints are not there, torn, or of another space.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(threads)
-    torch.manual_seed(recipe.seed)
-    people, searched = PackedPeople(packs), space(recipe.space)
+    session = session or Session()
+    torch.manual_seed(session.world.seed(recipe.seed))
+    people, searched, compute = PackedPeople(packs), space(recipe.space), session.compute
     whole = SuperNetwork(searched.architecture(searched.biggest))
     if start is not None:
         start_from(whole, start)
-    rng = np.random.default_rng(int(torch.initial_seed()) % 2**32)
+    elif recipe.published_start:
+        initialise_as_published(whole.network)
+    rng = np.random.default_rng(recipe.seed)  # the same sub-networks in all processes
 
     def backward(batch: tuple[Tensor, Tensor, Tensor]) -> float:
-        images, target, weight = batch
+        target, weight = compute.move(*batch[1:])
         sigma = recipe.sigma * target.shape[-1] / 48
-        return sandwich_backward(
-            whole, sandwich(searched, recipe.random, rng), normalise(images), target, weight, sigma
-        )
+        drawn = sandwich(searched, recipe.random, rng)
+        return sandwich_backward(whole, drawn, compute.images(batch[0]), target, weight, sigma, compute)
+
+    def stream(stage: int) -> PeopleStream:
+        return PeopleStream(people, recipe, stage, held_out=True, share=session.world.size)
 
     facts = {"space": recipe.space, "arch": whole.biggest.to_json()}
-    train_stages(
-        recipe, whole, backward, lambda n: PeopleStream(people, recipe, n, held_out=True), out, facts, workers,
-        people=len(people), space=recipe.space,
-    )
+    train_stages(recipe, whole, backward, stream, out, facts, session, len(people), (rng,), space=recipe.space)
+
+
+RECIPES = {"vipose": SupernetRecipe(), "paper": PAPER}
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--space", default=SupernetRecipe.space, choices=SPACES, help="'vipose search spaces' shows them")
+    choice = argparse.ArgumentParser(add_help=False)
+    choice.add_argument("--space", default=SupernetRecipe.space, choices=SPACES, help="'vipose search spaces' shows them")
+    choice.add_argument("--recipe", choices=RECIPES, help="default: 'paper' for paper-*, 'vipose' for fast-*")
+    known = choice.parse_known_args(argv)[0]
+    recipe = RECIPES[known.recipe or ("paper" if known.space.startswith("paper-") else "vipose")]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[choice]
+    )
     parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished one is resumed")
     parser.add_argument("--start", type=Path, help="best.pt of a network inside the space, to begin with")
-    parser.add_argument("--minutes", type=float, nargs=2, default=SupernetRecipe.minutes, help="per size")
-    parser.add_argument("--random", type=int, default=SupernetRecipe.random, help="random sub-networks a batch")
-    parser.add_argument("--workers", type=int, default=1, help="loader processes")
-    parser.add_argument("--threads", type=int, default=2, help="torch threads")
+    parser.add_argument("--random", type=int, default=recipe.random, help="random sub-networks a batch (%(default)s)")
+    add_session(parser, recipe.length)
     args = parser.parse_args(argv)
-    recipe = SupernetRecipe(space=args.space, random=args.random, minutes=tuple(args.minutes))
-    train(recipe, args.pack, args.out, args.workers, args.threads, args.start)
+    searched = space(args.space)
+    if searched.architecture(searched.biggest).output == "logits" and recipe.target.kind == "gaussian":
+        raise UsageError(f"recipe 'paper' is for networks that put out heatmaps; those of '{args.space}' put out logits")
+    with session(args) as here:
+        recipe = replace(recipe, space=args.space, random=args.random).lasting(here.length)
+        train(recipe, args.pack, args.out, here, args.start)
 
 
 if __name__ == "__main__":

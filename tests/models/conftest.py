@@ -11,6 +11,6 @@ import pytest
 @pytest.fixture
 def counting_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at the clock of a training is 10 ms after the last."""
-    loop = pytest.importorskip("vipose.models.training.loop")
+    schedule = pytest.importorskip("vipose.models.training.schedule")
     ticks = count()
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))
+    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))

@@ -11,13 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.models.test_people import Teacher, crop_set, moving_clip
+from tests.models.test_people import Teacher, crop_set
 from vipose.models.data.pack import read_crops, write_pack
 from vipose.models.export import pose_metadata, write_pose
-from vipose.models.networks.architecture import Fusion
 from vipose.models.networks.fused import FusedArch, FusedPoseNet
-from vipose.models.training import spatial, temporal
+from vipose.models.training import spatial
 from vipose.models.training.loop import EMA, Budget, cross_entropy
+from vipose.models.training.session import Session
 from vipose.runtime.cli import main as vipose
 from vipose.runtime.graphs import PoseGraph
 
@@ -42,11 +42,11 @@ def recipe(minutes: float) -> spatial.SpatialRecipe:
 def test_spatial_training_learns_resumes_and_exports(tmp_path: Path) -> None:
     pack, run = tiny_pack(tmp_path), tmp_path / "run"
     torch.manual_seed(0)
-    spatial.train(recipe(0.02), [pack], run, workers=0, threads=1)
+    spatial.train(recipe(0.02), [pack], run, Session(workers=0))
     state = torch.load(run / "last.pt", weights_only=False)
     assert state["stage"] == 2
     before = {k: v.clone() for k, v in state["model"].items()}
-    spatial.train(recipe(0.02), [pack], run, workers=0, threads=1)  # finished: resuming changes nothing
+    spatial.train(recipe(0.02), [pack], run, Session(workers=0))  # finished: resuming changes nothing
     after = torch.load(run / "last.pt", weights_only=False)["model"]
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert vipose(["export", str(run / "best.pt"), "-o", str(tmp_path / "graphs"), "--name", "tiny"]) == 0
@@ -55,25 +55,6 @@ def test_spatial_training_learns_resumes_and_exports(tmp_path: Path) -> None:
     assert heatmaps.shape == (3, 17, 32, 24)
     card = json.loads((tmp_path / "graphs" / "tiny.json").read_text())
     assert card["files"]["fp16"]["max_difference"] < 2e-2
-
-
-@pytest.mark.usefixtures("counting_clock")
-def test_temporal_training_runs_over_frames_and_exports_a_graph_a_phase(tmp_path: Path) -> None:
-    pack, run = tiny_pack(tmp_path), tmp_path / "run"
-    spatial.train(recipe(0.005), [pack], run, workers=0, threads=1)
-    moving_clip(tmp_path)
-    small = temporal.TemporalRecipe(
-        arch=replace(TINY, fusion=Fusion(1, "cat")), T=2, sizes=((96, 128), (96, 128)), minutes=(0.02, 0.02), batches=(2, 2)
-    )
-    temporal.train(small, [run / "best.pt"], [pack], [tmp_path / "clips"], tmp_path / "trun", workers=0, threads=1)
-    assert vipose(["export", str(tmp_path / "trun" / "best.pt"), "-o", str(tmp_path / "graphs")]) == 0
-    crops = np.zeros((1, 128, 96, 3), np.uint8)
-    outputs = []
-    for phase in (1, 2):
-        graph = PoseGraph(tmp_path / "graphs" / f"t-vipnas-{phase}.onnx")
-        assert (graph.metadata.T, graph.metadata.phase) == (2, phase)
-        outputs.append(graph(crops, np.full((1, 17, 32, 24), 0.5, np.float32)))
-    assert not np.array_equal(*outputs)
 
 
 def test_export_of_something_else_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
