@@ -25,6 +25,7 @@ from vipose.runtime.providers import (
     first_line,
     prove_provider,
     runtime_errors,
+    session_options,
 )
 from vipose.runtime.workers import Workers, available_cores, current_worker
 
@@ -40,8 +41,11 @@ __all__ = [
     "ProviderReport",
     "Workers",
     "available_cores",
+    "first_line",
     "image_input",
     "load_graph",
+    "runtime_errors",
+    "session_options",
 ]
 
 Arrays = dict[str, npt.NDArray[Any]]

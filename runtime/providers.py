@@ -32,6 +32,7 @@ __all__ = [
     "listed_providers",
     "prove_provider",
     "runtime_errors",
+    "session_options",
 ]
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -111,13 +112,20 @@ def create_session(path: Path, threads: int, providers: Sequence[Any] = (CPU,)) 
     """A session at full optimisation whose threads sleep between runs (spinning burns a core at 30 frames/s)."""
     import onnxruntime as ort
 
+    return ort.InferenceSession(str(path), session_options(threads), providers=list(providers))
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """The options by which every graph of vipose runs."""
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # failures come as exceptions, and are reported once
-    return ort.InferenceSession(str(path), options, providers=list(providers))
+    return options
 
 
 @cache
