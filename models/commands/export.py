@@ -2,7 +2,7 @@
 
   vipose export RUN/best.pt -o DIR      NAME.onnx (weights stored as fp16), NAME.fp32.onnx and the card NAME.json
 
-A run of 's-vipnas' gives one graph, a run of 't-vipnas' one a phase. Figures and remarks of the card come from --card.
+A run of 's-vipnas' gives one graph, a run of 't-vipnas' or what 'vipose search temporal --extract' wrote one a phase. Figures and remarks of the card come from --card.
 """
 
 from __future__ import annotations
@@ -34,20 +34,31 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.checkpoint} does not exist; give best.pt of a run of 'vipose train'")
     card: dict[str, Any] = json.loads(args.card.read_text(encoding="utf-8")) if args.card else {}
     state = torch.load(args.checkpoint, map_location="cpu", weights_only=False)
-    if not isinstance(state, dict) or not {"arch", "state_dict", "recipe"} <= state.keys():
+    if not isinstance(state, dict) or not {"state_dict", "recipe"} <= state.keys() or not {"arch", "archs"} & state.keys():
         raise InputError(f"{args.checkpoint} is no best.pt of 'vipose train s-vipnas' or 't-vipnas'")
-    arch, size = architecture_from_json(state["arch"]), tuple(state["recipe"]["sizes"][-1])
-    weights: dict[str, torch.Tensor] = state["state_dict"]
-    if arch.fusion is None:
-        network = build(arch)
+    size, weights = tuple(state["recipe"]["sizes"][-1]), state["state_dict"]
+    if "space" in state:
+        raise InputError(f"{args.checkpoint} is a super-network; 'vipose search' finds and extracts networks of it")
+    if "archs" not in state and state["arch"]["fusion"] is None:
+        network = build(architecture_from_json(state["arch"]))
         network.load_state_dict(weights)
-        write_pose(network, args.out, pose_metadata(arch, args.name or "s-vipnas", size, card))
+        write_pose(network, args.out, pose_metadata(network.arch, args.name or "s-vipnas", size, card))
         return EXIT_OK
     phases = int(state["recipe"]["T"])
-    for phase in range(1, phases + 1):
-        prefix = f"{phase - 1}." if any(k.startswith(f"{phase - 1}.") for k in weights) else "0."  # one network for all at first
-        network = build(arch)
+    for phase, (arch, number) in enumerate(_phases(state, phases), 1):
+        network = build(architecture_from_json(arch))
+        prefix = f"{number}."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
         name = f"{args.name or 't-vipnas'}-{phase}"
-        write_pose(network, args.out, pose_metadata(arch, name, size, card, T=phases, phase=phase))
+        write_pose(network, args.out, pose_metadata(network.arch, name, size, card, T=phases, phase=phase))
     return EXIT_OK
+
+
+def _phases(state: dict[str, Any], phases: int) -> list[tuple[dict[str, Any], int]]:
+    """(architecture, number of its network in the weights) of every phase; one network may serve them all.
+
+    Runs have one description for all phases (``arch``) or a list (``archs``).
+    """
+    archs: list[dict[str, Any]] = state.get("archs") or [state["arch"]]
+    count = 1 + max(int(key.split(".", 1)[0]) for key in state["state_dict"])
+    return [(archs[min(p, len(archs)) - 1], min(p, count) - 1) for p in range(1, phases + 1)]
