@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from vipose.models.arguments import Parser
 from vipose.models.data.detection import read_pictures, split
 from vipose.models.decode_graph import append_decoding
 from vipose.models.export import OPSET, Precision, write_graph
@@ -130,7 +130,7 @@ def recipe(folder: Path) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns an exit code."""
-    parser = argparse.ArgumentParser(prog="vipose export person-detector", description=__doc__)
+    parser = Parser(prog="vipose export person-detector", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(

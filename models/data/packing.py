@@ -17,6 +17,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from vipose.models.arguments import Parser
 from vipose.models.data.clips import Detect, TrackedPerson, cut_tracks, write_clip_pack
 from vipose.models.data.coco import read_coco
 from vipose.models.data.folder import read_folder
@@ -55,7 +56,7 @@ def labelled(people: Iterator[Person], left_out: LeftOut) -> Iterator[Person]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--coco", type=Path, help="COCO keypoint annotations, JSON; with --images")
     what.add_argument("--posetrack", type=Path, help="folder of PoseTrack18 JSON, a file a sequence; with --images")

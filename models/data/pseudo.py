@@ -6,7 +6,6 @@ folder that :func:`vipose.models.data.detection.read_pictures` reads. Sure boxes
 
 from __future__ import annotations
 
-import argparse
 import io
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from vipose.models.arguments import Parser
 from vipose.models.data.detection import CLOSE_UP, Boxes, Image, Picture, decoded, fit, members
 
 __all__ = ["RTMDetTeacher", "clip_pictures", "crop_pictures", "main", "write_pictures"]
@@ -160,7 +160,7 @@ def write_pictures(pictures: Iterator[Picture], folder: Path) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns an exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--teacher", type=Path, required=True, help="RTMDet-nano, person, as ONNX")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--clips", type=Path, help="folder of *.mp4")

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vipose.models.arguments import Parser
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.elastic import SuperNetwork
 from vipose.models.search.checkpoints import load_supernet
@@ -212,7 +213,7 @@ def write(path: Path, rows: Sequence[Row], facts: dict[str, Any]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns an exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", choices=[*ABLATIONS, "all"], help="which; 'all' leaves 'cost' out without --table")
     add_inputs(parser)
     parser.add_argument("--spatial-supernet", type=Path, help="best.pt of 'vipose train supernet' on the same space, for 'fusion'")

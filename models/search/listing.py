@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
+from vipose.models.arguments import Parser
 from vipose.models.search.spaces import SPACES
 
 __all__ = ["main"]
@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print every space, or one with all its choices."""
-    parser = argparse.ArgumentParser(prog="vipose search spaces", description=__doc__)
+    parser = Parser(prog="vipose search spaces", description=__doc__)
     parser.add_argument("name", nargs="?", choices=SPACES, help="show the choices of one")
     args = parser.parse_args(argv)
     if args.name is None:

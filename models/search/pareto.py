@@ -6,7 +6,6 @@ and prints the fronts as tables.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vipose.models.arguments import Parser
 from vipose.runtime.errors import EXIT_OK, InputError, ModelError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _unlike(searches: Sequence[Searched], paths: Sequence[Path]) -> list[Searche
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns an exit code."""
-    parser = argparse.ArgumentParser(prog="vipose search pareto", description=__doc__)
+    parser = Parser(prog="vipose search pareto", description=__doc__)
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULT.json", help="of 'vipose search spatial' or 'temporal'")
     parser.add_argument("-o", "--output", type=Path, metavar="FRONT.png", help="picture: .png, .svg or .pdf")
     parser.add_argument("--cost", choices=_LABELS, help="what AP is drawn against (ms where it is known, else macs)")

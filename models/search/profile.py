@@ -6,7 +6,6 @@ reports the error on the other half. Goes on where it was interrupted.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vipose.models.arguments import Parser
 from vipose.models.networks.architecture import Architecture, Fusion
 from vipose.models.networks.elastic import skeleton
 from vipose.models.search.latency import LatencyTable, TableError, TableMachine, Tick
@@ -224,7 +224,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns an exit code."""
-    parser = argparse.ArgumentParser(prog="vipose search profile", description=__doc__)
+    parser = Parser(prog="vipose search profile", description=__doc__)
     parser.add_argument("--space", required=True, metavar="NAME", help=f"one of {', '.join(SPACES)}")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="TABLE.json", help="an unfinished one is resumed")
     parser.add_argument("--networks", type=int, default=ProfileConfig.networks, help="whole networks to time (%(default)s)")

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from vipose.models.arguments import Parser
 from vipose.models.data.people import Augmentation, PackedPeople
 from vipose.models.networks.architecture import Architecture, architecture_hash
 from vipose.models.networks.named import read_architecture
@@ -257,7 +258,7 @@ def _check_output(path: Path) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="vipose search spatial", allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--supernet", type=Path, metavar="PT", help="best.pt of 'vipose train supernet'")

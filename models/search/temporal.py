@@ -17,6 +17,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from vipose.models.arguments import Parser
 from vipose.models.data.people import PackedPeople
 from vipose.models.data.sequences import Clips
 from vipose.models.data.split import validation_rows
@@ -260,7 +261,7 @@ def prices(args: argparse.Namespace, trained: TemporalSupernet) -> Prices:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns an exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_inputs(parser)
     parser.add_argument("--shared", action="store_true", help="one network for all frames")
     parser.add_argument("-o", "--out", type=Path, required=True, help="result as JSON; an unfinished one is gone on with")

@@ -6,7 +6,6 @@ then together. Run it on an idle machine.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from vipose.models.arguments import Parser
 from vipose.models.data.people import PackedPeople
 from vipose.models.networks.elastic import SuperNetwork
 from vipose.models.networks.registry import build
@@ -77,7 +77,7 @@ def supernet_step(name: str, batches: Iterator[Any]) -> Callable[[], int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print one line a measurement."""
-    parser = argparse.ArgumentParser(prog="vipose train bench", description=__doc__)
+    parser = Parser(prog="vipose train bench", description=__doc__)
     parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")
     parser.add_argument("--space", default="fast-fused", choices=SPACES, help="super-network (%(default)s)")
     parser.add_argument("--small", action="store_true", help="crops of 96x128 instead of 192x256")

@@ -6,7 +6,6 @@ statistics stay frozen. The run keeps a checkpoint in OUT, resumes from it and e
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vipose.models.arguments import Parser
 from vipose.models.data.detection import AugmentConfig, Picture, Sampler, read_pictures, split
 from vipose.models.networks.detector import STRIDES, Detector, DetectorArch, cell_centres, decode
 from vipose.models.networks.lite0 import load_imagenet
@@ -306,7 +306,7 @@ def train(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns an exit code."""
-    parser = argparse.ArgumentParser(prog="vipose train person-detector", description=__doc__)
+    parser = Parser(prog="vipose train person-detector", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders with train.npz and train-NN.tar")
     parser.add_argument("--shares", type=float, nargs="+", help="how often each folder is drawn from (equal)")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log; resumes what it holds")

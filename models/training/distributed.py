@@ -3,7 +3,7 @@
 There is no DistributedDataParallel here: super-networks run through ``torch.func.functional_call`` and add gradients of
 several passes, so gradients are averaged once a step, explicitly. With one process everything is a no-op.
 
-    torchrun --nproc-per-node 2 -m vipose.models.training.spatial --pack PACK --out RUN
+    torchrun --nproc-per-node 2 --no-python vipose train s-vipnas --pack PACK --out RUN
 """
 
 from __future__ import annotations

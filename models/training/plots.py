@@ -6,7 +6,6 @@ count, and what was logged after the last checkpoint before it, and so was train
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vipose.models.arguments import Parser
 from vipose.runtime.errors import InputError, OutputError, ViposeError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _label(unit: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns an exit code."""
-    parser = argparse.ArgumentParser(prog="vipose train plot", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="vipose train plot", description=__doc__.split("\n\n")[0])
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a training, or its log.jsonl")
     parser.add_argument("-o", "--output", type=Path, default=Path("curves.png"), help="PNG, SVG or PDF (%(default)s)")
     args = parser.parse_args(argv)

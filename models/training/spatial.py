@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from vipose.models.arguments import Parser
 from vipose.models.data.augment import AUGMENTATIONS
 from vipose.models.data.people import PackedPeople, random_view, render, targets
 from vipose.models.data.split import training_probability
@@ -174,7 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     choice = argparse.ArgumentParser(add_help=False)
     choice.add_argument("--recipe", choices=RECIPES, default="vipose", help="see above (%(default)s)")
     recipe = RECIPES[choice.parse_known_args(argv)[0].recipe]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[choice]
     )
     parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vipose.models.arguments import Parser
 from vipose.models.data.augment import AUGMENTATIONS
 from vipose.models.data.people import PackedPeople
 from vipose.models.data.targets import TargetSpec
@@ -158,7 +159,7 @@ def main(argv: list[str] | None = None) -> None:
     choice.add_argument("--recipe", choices=RECIPES, help="default: 'paper' for paper-*, 'vipose' for fast-*")
     known = choice.parse_known_args(argv)[0]
     recipe = RECIPES[known.recipe or ("paper" if known.space.startswith("paper-") else "vipose")]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[choice]
     )
     parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")

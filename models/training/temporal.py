@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vipose.models.arguments import Parser
 from vipose.models.data.people import PackedPeople
 from vipose.models.data.sequences import Clips
 from vipose.models.networks.architecture import Architecture, Fusion
@@ -160,7 +161,7 @@ def load_networks(path: Path) -> list[PoseNetwork]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--start", type=Path, help="networks that 'vipose search temporal --extract' wrote")
     parser.add_argument(
         "--spatial", type=Path, nargs="+", required=True,

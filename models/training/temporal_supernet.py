@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vipose.models.arguments import Parser
 from vipose.models.data.people import PackedPeople
 from vipose.models.data.sequences import Clips
 from vipose.models.networks.architecture import Architecture
@@ -166,7 +167,7 @@ def train(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", choices=SPACES, help="in which the S-ViPNet lies (default: the first that holds it)")
     parser.add_argument(
         "--spatial", type=Path, nargs="+", required=True,
@@ -179,7 +180,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--random", type=int, default=TemporalSupernetRecipe.random, help="random plans a batch")
     count, _ = stages_of(argv)
     minutes = Length("minutes", (40.0,) if count == 1 else (20.0,) * count)
-    add_session(parser, minutes, "per S-ViPNet")
+    add_session(parser, minutes, "per S-ViPNet; the paper has 60 epochs")
     args = parser.parse_args(argv)
     with session(args) as here:
         sizes = tuple(map(trained_size, args.spatial))

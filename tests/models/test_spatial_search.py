@@ -210,7 +210,7 @@ def test_a_reference_is_measured_in_the_same_way(inputs: Path, tmp_path: Path, c
     third, chosen = load_result(tmp_path / "third.json"), result.chosen
     assert third.reference is not None and chosen is not None
     assert third.reference == ("result", chosen)
-    for text, why in (("nobody", "nor a shipped graph"), (str(tmp_path / "no.json"), "cannot be read")):
+    for text, why in (("nobody", "nor a network with a name"), (str(tmp_path / "no.json"), "cannot be read")):
         capsys.readouterr()
         assert vipose(command(inputs, tmp_path / "x.json", "--compare", text)) == 3
         assert why in error_line(capsys)
