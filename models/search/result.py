@@ -18,7 +18,7 @@ from vipose.runtime.errors import InputError, OutputError, UsageError
 
 __all__ = [
     "Budget", "Candidate", "SearchResult", "Unit", "architecture", "load_result", "make_folder", "parse_budget",
-    "save_result", "show_cost",
+    "read_result_file", "save_result", "show_cost",
 ]
 
 Unit = Literal["ms", "MACs"]
@@ -223,11 +223,16 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"cannot make the folder {path.parent} ({error.strerror}); choose another place") from error
 
 
-def load_result(path: Path) -> SearchResult:
-    """Read what :func:`save_result` wrote.
+def read_result_file(path: Path, kind: str, command: str) -> dict[str, Any]:
+    """The JSON of a search result.
+
+    Args:
+        path: of the file.
+        kind: what it must say it is.
+        command: that writes such files, for messages.
 
     Raises:
-        InputError: the file is not there, cut off, something else, or of a space that is not known any more.
+        InputError: the file is not there, cut off or something else.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -235,8 +240,18 @@ def load_result(path: Path) -> SearchResult:
         raise InputError(f"search result {path} cannot be read ({error.strerror}); check the path") from error
     except ValueError as error:
         raise InputError(f"search result {path} is cut off or no JSON ({error}); delete it or give another") from error
-    if not isinstance(data, dict) or data.get("kind") != KIND:
-        raise InputError(f"{path} is no result of 'vipose search spatial'; give another file")
+    if not isinstance(data, dict) or data.get("kind") != kind:
+        raise InputError(f"{path} is no result of '{command}'; give another file")
+    return data
+
+
+def load_result(path: Path) -> SearchResult:
+    """Read what :func:`save_result` wrote.
+
+    Raises:
+        InputError: the file is not there, cut off, something else, or of a space that is not known any more.
+    """
+    data = read_result_file(path, KIND, "vipose search spatial")
     try:
         result = SearchResult.from_json(data)
     except (KeyError, TypeError, ValueError) as error:

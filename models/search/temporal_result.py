@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from vipose.models.networks.architecture import Architecture, architecture_hash
 from vipose.models.networks.registry import architecture_from_json
-from vipose.models.search.result import Candidate, SearchResult
+from vipose.models.search.result import Candidate, SearchResult, read_result_file
 from vipose.models.search.space import Choice
 from vipose.models.search.spaces import space
 from vipose.models.search.temporal_space import JointSpace, frame_space
@@ -85,14 +84,7 @@ def load_temporal_result(path: Path) -> TemporalResult:
     Raises:
         InputError: the file is not there, cut off, something else, or of a space that is not known any more.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"search result {path} cannot be read ({error.strerror}); check the path") from error
-    except ValueError as error:
-        raise InputError(f"search result {path} is cut off or no JSON ({error}); delete it or give another") from error
-    if not isinstance(data, dict) or data.get("kind") != KIND:
-        raise InputError(f"{path} is no result of 'vipose search temporal'; give another file")
+    data = read_result_file(path, KIND, "vipose search temporal")
     try:
         result = TemporalResult.from_json(data)
         for candidate in result.candidates:
