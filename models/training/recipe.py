@@ -69,6 +69,10 @@ class StagedRecipe:
             return replace(self, minutes=length.amounts, epochs=None)
         return replace(self, epochs=length.amounts)
 
+    def with_batch(self, samples: int | None) -> Self:
+        """The same recipe with so many samples a step in every stage; None leaves it."""
+        return self if samples is None else replace(self, batches=(samples,) * len(self.batches))
+
     def sigma_at(self, stage: int) -> float:
         """Sigma of a stage's targets in cells: the same spread on the person at every size."""
         return self.sigma * self.sizes[stage][0] / 192

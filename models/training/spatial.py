@@ -183,6 +183,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--start", type=Path, help="best.pt of another run, or what a search extracted, to begin with")
     parser.add_argument("--arch", help="name of a network or JSON file (default: that of --start, else s-vipnas)")
     parser.add_argument("--held-out", action="store_true", help="leave out the people whom searches validate on")
+    shown = " ".join(map(str, recipe.batches))
+    parser.add_argument("--batch", type=int, metavar="N", help=f"samples a step, of all processes together ({shown})")
     add_session(parser, recipe.length)
     args = parser.parse_args(argv)
     arch = recipe.arch
@@ -193,7 +195,7 @@ def main(argv: list[str] | None = None) -> None:
     if arch.output == "logits" and recipe.target.kind == "gaussian":
         raise UsageError("recipe 'published' is for networks that put out heatmaps; this one puts out logits")
     with session(args) as here:
-        recipe = replace(recipe, arch=arch, held_out=args.held_out).lasting(here.length)
+        recipe = replace(recipe, arch=arch, held_out=args.held_out).lasting(here.length).with_batch(args.batch)
         train(recipe, args.pack, args.out, here, args.start)
 
 

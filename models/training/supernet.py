@@ -166,13 +166,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished one is resumed")
     parser.add_argument("--start", type=Path, help="best.pt of a network inside the space, to begin with")
     parser.add_argument("--random", type=int, default=recipe.random, help="random sub-networks a batch (%(default)s)")
+    shown = " ".join(map(str, recipe.batches))
+    parser.add_argument("--batch", type=int, metavar="N", help=f"samples a step, of all processes together ({shown})")
     add_session(parser, recipe.length)
     args = parser.parse_args(argv)
     searched = space(args.space)
     if searched.architecture(searched.biggest).output == "logits" and recipe.target.kind == "gaussian":
         raise UsageError(f"recipe 'paper' is for networks that put out heatmaps; those of '{args.space}' put out logits")
     with session(args) as here:
-        recipe = replace(recipe, space=args.space, random=args.random).lasting(here.length)
+        recipe = replace(recipe, space=args.space, random=args.random).lasting(here.length).with_batch(args.batch)
         train(recipe, args.pack, args.out, here, args.start)
 
 

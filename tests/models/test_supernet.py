@@ -148,7 +148,8 @@ def test_the_command_line_trains_a_named_network(pack: Path, tmp_path: Path) -> 
     described = tmp_path / "arch.json"
     described.write_text(json.dumps(TINY.to_json()))
     command = ["train", "s-vipnas", "--arch", str(described), "--pack", str(pack), "--out", str(tmp_path / "r")]
-    assert vipose([*command, "--epochs", "0.01", "0", "--workers", "0", "--threads", "1", "--held-out"]) == 0
+    assert vipose([*command, "--epochs", "0.01", "0", "--workers", "0", "--threads", "1", "--held-out", "--batch", "3"]) == 0
+    assert torch.load(tmp_path / "r" / "best.pt")["recipe"]["batches"] == (3, 3)
     assert spatial.load_network(tmp_path / "r" / "best.pt").arch == TINY
 
 
