@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from vipose.models.networks.architecture import Architecture, Operator
 __all__ = ["HeatmapFusion", "PoseNetwork", "conv_bn", "scaled_softmax"]
 
 
-class PoseNetwork(nn.Module):
+class PoseNetwork(nn.Module, ABC):
     """Crops, and the warped heatmaps of the last frame where ``arch.fusion`` is set, to [N, K, H / 4, W / 4].
 
     Input crops are normalised float [N, 3, H, W] RGB, H and W multiples of 32; ``previous`` is [N, K, H / 4, W / 4].
@@ -26,8 +27,9 @@ class PoseNetwork(nn.Module):
         self.arch = arch
         self.fusion: HeatmapFusion | None = None
 
+    @abstractmethod
     def forward(self, image: Tensor, previous: Tensor | None = None) -> Tensor:
-        raise NotImplementedError("each family wires its own")
+        """See above."""
 
     def fuse(self, stage: int, features: Tensor, previous: Tensor | None) -> Tensor:
         """Features of a stage, fused with the heatmaps if this is the stage that ``arch.fusion`` names."""
@@ -38,9 +40,9 @@ class PoseNetwork(nn.Module):
         out: Tensor = self.fusion(features, previous)
         return out
 
+    @abstractmethod
     def fusion_site(self, stage: int) -> tuple[int, int]:
         """(width, ratio) of the features that stage 1..4 fuses: channels, and heatmap cells a feature cell (1, 2, 4, 8)."""
-        raise NotImplementedError("each family knows its stages")
 
     def set_fusion(self) -> None:
         """Add the fusion module that ``arch.fusion`` asks for; called at the end of a family's ``__init__``."""
@@ -48,9 +50,9 @@ class PoseNetwork(nn.Module):
             width, ratio = self.fusion_site(self.arch.fusion.stage)
             self.fusion = HeatmapFusion(self.arch.joints, width, ratio, self.arch.fusion.operator)
 
+    @abstractmethod
     def parts(self) -> list[tuple[str, nn.Module]]:
         """Parts that are timed alone: together they hold every convolution, and each takes one tensor (fusion: two)."""
-        raise NotImplementedError("each family knows its parts")
 
     def canonical(self, key: str) -> str:
         """A state-dict key as it is called in a network of any depth: how sub-networks find their weights."""

@@ -69,6 +69,11 @@ class StagedRecipe:
             return replace(self, minutes=length.amounts, epochs=None)
         return replace(self, epochs=length.amounts)
 
+    def stages(self, which: slice) -> Self:
+        """The recipe of some of the stages."""
+        names = ("sizes", "minutes", "batches", "rates", *(("epochs",) if self.epochs is not None else ()))
+        return replace(self, **{name: getattr(self, name)[which] for name in names})
+
     def with_batch(self, samples: int | None) -> Self:
         """The same recipe with so many samples a step in every stage; None leaves it."""
         return self if samples is None else replace(self, batches=(samples,) * len(self.batches))

@@ -38,10 +38,6 @@ class Session:
             return self
         return replace(self, length=replace(self.length, amounts=self.length.amounts[part]))
 
-    def minutes(self, default: tuple[float, ...]) -> tuple[float, ...]:
-        """For the recipe, which is kept: what was asked for, or ``default`` where the length is in epochs."""
-        return self.length.amounts if self.length is not None and self.length.unit == "minutes" else default
-
 
 def add_session(parser: argparse.ArgumentParser, default: Length, about: str = "per size") -> None:
     """Add ``--minutes``, ``--epochs``, ``--device``, ``--precision``, ``--workers`` and ``--threads``.

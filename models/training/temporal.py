@@ -58,11 +58,6 @@ class TemporalRecipe(SequenceRecipe):
     batches: tuple[int, ...] = (32, 16)
     rates: tuple[float, ...] = (2e-3, 8e-4)
 
-    def stages(self, which: slice) -> TemporalRecipe:
-        """The recipe of some of the stages."""
-        names = ("sizes", "minutes", "batches", "rates")
-        return replace(self, **{name: getattr(self, name)[which] for name in names})
-
 
 def train(
     recipe: TemporalRecipe,
@@ -179,10 +174,10 @@ def main(argv: list[str] | None = None) -> None:
         sizes = tuple(trained_size(args.spatial[min(stage, len(args.spatial) - 1)]) for stage in range(count))
         recipe = TemporalRecipe(
             sizes=sizes,
-            minutes=here.minutes(minutes.amounts),
+            minutes=minutes.amounts,
             batches=tuple(32 if width < 192 else 16 for width, _ in sizes),
             rates=((5e-4, *(3e-4,) * count) if started else (2e-3, *(8e-4,) * count))[:count],
-        )
+        ).lasting(here.length)
         train(recipe, args.spatial, args.pack, args.clips, args.out, here, args.start)
 
 

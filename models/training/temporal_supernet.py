@@ -189,10 +189,10 @@ def main(argv: list[str] | None = None) -> None:
             T=args.frames,
             random=args.random,
             sizes=sizes,
-            minutes=here.minutes(minutes.amounts),
+            minutes=minutes.amounts,
             batches=tuple(24 if width < 192 else 12 for width, _ in sizes),
             rates=(1e-3, *(6e-4,) * (count - 1)),
-        )
+        ).lasting(here.length)
         train(recipe, args.spatial, args.pack, args.clips, args.out, here)
 
 

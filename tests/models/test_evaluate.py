@@ -128,6 +128,12 @@ class Oracle(PoseNetwork):
         maps = torch.from_numpy(encode_gaussian(np.stack(points), heatmap, 1.0))
         self.maps, self.place = maps if output == "heatmaps" else maps.clamp(min=1e-9).log(), 0
 
+    def fusion_site(self, stage: int) -> tuple[int, int]:
+        return 1, 1
+
+    def parts(self) -> list[tuple[str, torch.nn.Module]]:
+        return []
+
     def forward(self, image: torch.Tensor, previous: torch.Tensor | None = None) -> torch.Tensor:
         assert image.shape[1:] == (3, 128, 96) and abs(float(image.mean())) < 3
         self.place += len(image)

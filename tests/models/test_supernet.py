@@ -129,6 +129,14 @@ def test_epochs_batches_and_published_targets_of_the_recipe(pack: Path, tmp_path
     assert spatial.PUBLISHED.target == TargetSpec("gaussian", unbiased=False)
 
 
+def test_a_recipe_is_cut_by_stages_whatever_its_length_is_given_in() -> None:
+    both = spatial.SpatialRecipe()
+    assert both.stages(slice(1)).minutes == both.minutes[:1] and both.stages(slice(1)).epochs is None
+    counted = both.lasting(Length("epochs", (3.0, 5.0))).stages(slice(1, None))
+    assert counted.length == Length("epochs", (5.0,)) and counted.sizes == ((192, 256),) and counted.batches == (32,)
+    assert counted.lasting(Length("minutes", (2.0,))).length == Length("minutes", (2.0,))
+
+
 def test_mistakes_are_one_clear_line(tiny: Space, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"arch": S_VIPNAS_MBV3.to_json(), "state_dict": {}}, tmp_path / "other.pt")
     with pytest.raises(ModelError, match="another network"):

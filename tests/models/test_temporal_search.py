@@ -94,6 +94,12 @@ class Ideal(PoseNetwork):
         self.scale = torch.nn.Parameter(torch.ones(1))
         self.maps = maps
 
+    def fusion_site(self, stage: int) -> tuple[int, int]:
+        return 1, 1
+
+    def parts(self) -> list[tuple[str, torch.nn.Module]]:
+        return []
+
     def forward(self, image: torch.Tensor, previous: torch.Tensor | None = None) -> torch.Tensor:
         maps = self.maps if previous is None else previous
         assert maps is not None
