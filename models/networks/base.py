@@ -31,6 +31,10 @@ class PoseNetwork(nn.Module, ABC):
     def forward(self, image: Tensor, previous: Tensor | None = None) -> Tensor:
         """See above."""
 
+    def outputs(self, image: Tensor, previous: Tensor | None = None) -> list[Tensor]:
+        """Everything that a training supervises, each shaped like :meth:`forward`'s answer, which comes last."""
+        return [self(image, previous)]
+
     def fuse(self, stage: int, features: Tensor, previous: Tensor | None) -> Tensor:
         """Features of a stage, fused with the heatmaps if this is the stage that ``arch.fusion`` names."""
         if self.fusion is None or self.arch.fusion is None or stage != self.arch.fusion.stage:

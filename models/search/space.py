@@ -41,6 +41,7 @@ class Space:
         build: a choice to a description.
         valid: whether a choice makes a network (groups must divide channels).
         size: width, height of the crops it was made for, pixels.
+        elastic: whether its networks share weights by slicing (:class:`vipose.models.networks.elastic.SuperNetwork`).
     """
 
     name: str
@@ -48,6 +49,7 @@ class Space:
     build: Callable[[Mapping[str, Value]], Architecture]
     valid: Callable[[Mapping[str, Value]], bool] = field(default=_anything)
     size: tuple[int, int] = (192, 256)
+    elastic: bool = True
 
     @cached_property
     def combinations(self) -> int:

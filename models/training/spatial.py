@@ -140,8 +140,8 @@ def train(
         target, weight = compute.move(*batch[1:])
         sigma = recipe.sigma * target.shape[-1] / 48
         with compute.autocast():
-            heatmaps = model(compute.images(batch[0]))
-        loss = heatmap_loss(recipe.arch, heatmaps, target, weight, sigma)
+            outputs = model.outputs(compute.images(batch[0]))
+        loss = torch.stack([heatmap_loss(recipe.arch, out, target, weight, sigma) for out in outputs]).sum()
         torch.autograd.backward(loss)
         return loss.item()
 
