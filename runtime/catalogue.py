@@ -9,10 +9,11 @@ from typing import Any
 
 from vipose.runtime.errors import ModelError, UsageError, ViposeError
 from vipose.runtime.graphs import load_graph
+from vipose.runtime.library import all_graphs, files_of, pick
 from vipose.runtime.metadata import GraphMetadata, weights_sha256
-from vipose.runtime.modes import MODES
+from vipose.runtime.modes import MODES, ModeSpec, how_to_add, missing_graphs
 from vipose.runtime.onnxfile import read_onnx
-from vipose.runtime.shipped import Shipped, file_sha256, graph_name, read_card, shipped_graphs
+from vipose.runtime.shipped import GraphFile, file_sha256, graph_name, graph_precision, read_card
 
 __all__ = ["Verification", "describe", "list_graphs", "list_modes", "verify"]
 
@@ -34,46 +35,72 @@ class Verification:
 
 
 def list_graphs() -> list[dict[str, Any]]:
-    """One row for each shipped graph, both precisions together; raises ModelError for a damaged one.
+    """One row for each graph that ships or is the user's, all precisions together; raises ModelError for a damaged shipped one.
 
-    Keys: name, task, size, parameters, files (precision -> bytes), figures (from the card), licence.
+    Keys: name, where (``shipped`` or ``own``), task, size, parameters, files (precision -> bytes), figures (from the card),
+    licence, fault ("", or why a graph of the user's cannot be read).
     """
     rows: dict[str, dict[str, Any]] = {}
-    for graph in shipped_graphs():
+    for graph in all_graphs():
         row = rows.get(graph.name)
         if row is None:
-            file = read_onnx(graph.path)
-            rows[graph.name] = row = {
-                "name": graph.name,
-                "task": file.metadata.task,
-                "size": _size(file.metadata),
-                "parameters": file.parameters,
-                "files": {},
-                "figures": dict(graph.card.get("metrics") or {}),
-                "licence": file.metadata.licence,
-            }
+            rows[graph.name] = row = {"name": graph.name, "where": graph.where, **_content(graph)}
         row["files"][graph.precision] = graph.path.stat().st_size
     return list(rows.values())
 
 
+def _content(graph: GraphFile) -> dict[str, Any]:
+    """What a row says of a graph beside its name."""
+    row = {"task": "", "size": "", "parameters": 0, "files": {}, "figures": {}, "licence": "", "fault": ""}
+    try:
+        file = read_onnx(graph.path)
+        metadata = file.metadata
+    except ModelError as error:
+        if graph.where == "shipped":
+            raise
+        return {**row, "fault": str(error)}  # one damaged file of the user's must not hide all others
+    return {
+        **row,
+        "task": metadata.task,
+        "size": _size(metadata),
+        "parameters": file.parameters,
+        "figures": dict(graph.card.get("metrics") or {}),
+        "licence": metadata.licence,
+    }
+
+
 def list_modes() -> list[dict[str, Any]]:
-    """One row for each registered mode: name, graphs, summary."""
-    return [
-        {"name": name, "graphs": [spec.spatial, *spec.temporal], "summary": spec.summary}
-        for name, spec in sorted(MODES.items())
-    ]
+    """One row for each mode: name, graphs, where, missing (names), add (the command that adds the weights), summary.
+
+    ``where`` is ``shipped``, ``own``, or "" where graphs are missing. A spatial graph of the user's that belongs to no
+    registered mode is a mode, too.
+    """
+    rows = [_mode(name, spec) for name, spec in MODES.items()]
+    for graph in list_graphs():
+        if graph["where"] == "own" and graph["task"] == "pose-spatial" and graph["name"] not in MODES:
+            rows.append(_mode(graph["name"], ModeSpec(graph["name"], (), "a graph of yours, on every frame", ships=False)))
+    return rows
+
+
+def _mode(name: str, spec: ModeSpec) -> dict[str, Any]:
+    missing = missing_graphs(spec)
+    add = "" if not missing else "install vipose again" if spec.ships else how_to_add(missing[0])
+    where = "" if missing else "shipped" if spec.ships else "own"
+    graphs = [spec.spatial, *spec.temporal]
+    return {"name": name, "graphs": graphs, "where": where, "missing": missing, "add": add, "summary": spec.summary}
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Everything known of a mode, a shipped graph or the graph at a path, for people and for JSON.
+    """Everything known of a mode, a graph that ships or is the user's, or the graph at a path, for people and for JSON.
 
     Raises:
         UsageError: there is nothing of that name.
         ModelError: the graph is damaged or has no metadata.
     """
-    path = next((graph.path for graph in shipped_graphs() if name in (graph.name, graph.path.name)), None)
+    files = files_of(name)
+    path = pick(files, "auto") if files else next((g.path for g in all_graphs() if g.path.name == name), None)
     if path is None and name in MODES:
-        return next(row for row in list_modes() if row["name"] == name)
+        return _mode(name, MODES[name])
     if path is None:
         path = _existing(name)
     file = read_onnx(path)
@@ -83,6 +110,7 @@ def describe(name: str) -> dict[str, Any]:
     return {
         "name": graph_name(path),
         "path": str(path),
+        "precisions": list(files) or [graph_precision(path)],
         "bytes": path.stat().st_size,
         "sha256": file_sha256(path),
         "parameters": file.parameters,
@@ -96,34 +124,48 @@ def verify(names: Sequence[str] = ()) -> list[Verification]:
     """Check files against their cards, weights against their metadata, and that each graph runs.
 
     Args:
-        names: modes, shipped graphs or paths; () = all that ship.
+        names: modes, graphs that ship or are the user's, or paths; () = all that ship and all of the user's.
 
     Raises:
         UsageError: there is nothing of one of the names.
+        ModelError: graphs of one of the modes are missing.
     """
-    shipped = shipped_graphs()
+    known = all_graphs()
     if not names:
-        return [_verify(graph) for graph in shipped]
-    chosen: dict[Path, Shipped] = {}
+        return [_verify(graph) for graph in known]
+    chosen: dict[Path, GraphFile] = {}
     for name in names:
-        wanted = {name} if name not in MODES else {MODES[name].spatial, *MODES[name].temporal}
-        found = [graph for graph in shipped if graph.name in wanted or graph.path.name in wanted]
-        if not found:
-            path = _existing(name)
-            found = [Shipped(graph_name(path), "fp32" if path.name.endswith(".fp32.onnx") else "fp16", path, read_card(path))]
-        chosen.update({graph.path: graph for graph in found})
+        chosen.update({graph.path: graph for graph in _named(name, known)})
     return [_verify(graph) for graph in chosen.values()]
+
+
+def _named(name: str, known: Sequence[GraphFile]) -> list[GraphFile]:
+    """The graph files that a mode, a graph or a path stands for."""
+    wanted = {name}
+    if name in MODES:
+        spec = MODES[name]
+        wanted = {spec.spatial, *spec.temporal}
+        missing = missing_graphs(spec)
+        if missing:
+            remedy = "install vipose again" if spec.ships else f"add it with '{how_to_add(missing[0])}'"
+            raise ModelError(f"mode '{name}' lacks {', '.join(missing)}; {remedy}")
+    found = [graph for graph in known if graph.name in wanted or graph.path.name in wanted]
+    if found:
+        return found
+    path = _existing(name)
+    return [GraphFile(graph_name(path), graph_precision(path), path, read_card(path), "own")]
 
 
 def _existing(name: str) -> Path:
     path = Path(name)
     if not path.is_file():
-        there = ", ".join(dict.fromkeys([*sorted(MODES), *(graph.name for graph in shipped_graphs())]))
+        ready = sorted(mode for mode, spec in MODES.items() if not missing_graphs(spec))
+        there = ", ".join(dict.fromkeys([*ready, *(graph.name for graph in all_graphs())]))
         raise UsageError(f"there is no mode, graph or file '{name}' (there: {there}); choose one or give a path")
     return path
 
 
-def _verify(graph: Shipped) -> Verification:
+def _verify(graph: GraphFile) -> Verification:
     label = graph.path.name
     file = weights = run = "unknown"
     faults = []

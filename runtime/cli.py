@@ -32,7 +32,7 @@ COMMANDS = {
     "evaluate": "measure accuracy against annotations or another result file",
     "bench": "measure speed and memory, by graph and by stage",
     "doctor": "examine this installation, offline",
-    "models": "list, show, verify or import graphs",
+    "models": "list, show, verify, add or remove graphs",
     "cameras": "list cameras",
     "train": "train networks (needs PyTorch)",
     "search": "search networks for this machine (needs PyTorch)",

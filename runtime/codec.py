@@ -10,9 +10,28 @@ import numpy.typing as npt
 
 from vipose.runtime.geometry import Convention, apply_affine, heatmap_scale, invert
 
-__all__ = ["Refinement", "decode", "decode_frame", "encode_gaussian", "merge_flipped"]
+__all__ = ["Refinement", "dark_blur", "decode", "decode_frame", "encode_gaussian", "merge_flipped", "sigma_at"]
 
 Refinement = Literal["dark", "quarter", "none"]
+_HEIGHT = 256
+"""Rows of the crops for which a sigma is named, pixels."""
+
+
+def sigma_at(sigma: float, height: int) -> float:
+    """Sigma in cells at crops of another height, for the same spread on the person.
+
+    As published, 2 at 192x256 is 3 at 288x384 (mmpose's configurations of COCO) and stays 2 at 256x256 (of MPII).
+
+    Args:
+        sigma: at crops of 256 rows, cells.
+        height: of the crops, pixels.
+    """
+    return sigma * height / _HEIGHT
+
+
+def dark_blur(sigma: float) -> int:
+    """DARK's odd kernel for heatmaps of this sigma (cells): 11 at 2, 17 at 3, as published (Zhang et al. 2020, mmpose)."""
+    return max(3, 2 * round(3 * sigma) - 1)
 
 
 def encode_gaussian(

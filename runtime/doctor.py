@@ -18,11 +18,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from vipose.runtime.errors import ViposeError
+from vipose.runtime.errors import ModelError, ViposeError
 from vipose.runtime.graphs import load_graph
+from vipose.runtime.library import own_folder, own_graphs, shadowed
 from vipose.runtime.modes import MODES
+from vipose.runtime.onnxfile import read_metadata
 from vipose.runtime.providers import CPU, CUDA, first_line, listed_providers
-from vipose.runtime.shipped import DETECTOR, PRECISIONS, Shipped, file_sha256, shipped_graphs
+from vipose.runtime.shipped import DETECTOR, PRECISIONS, GraphFile, file_sha256, shipped_graphs
 from vipose.runtime.workers import available_cores
 
 __all__ = ["CHECKS", "Check", "Status", "examine", "required_graphs"]
@@ -218,20 +220,15 @@ def check_cameras() -> Iterable[Check]:
 
 
 def required_graphs() -> list[str]:
-    """Names of all graphs that the registered modes and the default detector need."""
-    needed = [name for spec in MODES.values() for name in (spec.spatial, *spec.temporal)]
+    """Names of all graphs that the modes that ship and the default detector need."""
+    needed = [name for spec in MODES.values() if spec.ships for name in (spec.spatial, *spec.temporal)]
     return list(dict.fromkeys([*needed, DETECTOR]))
 
 
 def check_graphs() -> Iterable[Check]:
     """Every shipped graph against the SHA-256 on its card, and whether one is missing."""
     graphs = shipped_graphs()
-    there = {(graph.name, graph.precision) for graph in graphs}
-    for precision in PRECISIONS:
-        missing = [name for name in required_graphs() if (name, precision) not in there]
-        if missing:
-            status: Status = "problem" if precision == "fp16" else "warning"
-            yield Check("graphs", status, f"missing ({precision}): {', '.join(missing)}", "install vipose again")
+    yield from _missing(graphs)
     faults = [fault for graph in graphs for fault in _hash_fault(graph)]
     for fault in faults:
         yield Check("graphs", "problem", fault, "install vipose again")
@@ -240,11 +237,42 @@ def check_graphs() -> Iterable[Check]:
         yield Check("graphs", "ok", f"{len(graphs)} files, {size:.1f} MB, as on their cards")
 
 
-def _hash_fault(graph: Shipped) -> Iterable[str]:
+def _missing(graphs: list[GraphFile]) -> Iterable[Check]:
+    """Graphs that a mode that ships needs as fp16, and further precisions of which their cards tell."""
+    there = {(graph.name, graph.precision) for graph in graphs}
+    told = {(graph.name, precision) for graph in graphs for precision in graph.card.get("files") or {}}
+    needed = {(name, "fp16") for name in required_graphs()}
+    for precision in PRECISIONS:
+        missing = sorted(name for name, p in (needed | told) - there if p == precision)
+        if missing:
+            status: Status = "problem" if precision == "fp16" else "warning"
+            yield Check("graphs", status, f"missing ({precision}): {', '.join(missing)}", "install vipose again")
+
+
+def _hash_fault(graph: GraphFile) -> Iterable[str]:
     if graph.card_sha256 is None:
         yield f"{graph.path.name} has no card with its SHA-256"
     elif file_sha256(graph.path) != graph.card_sha256:
         yield f"{graph.path.name} is not the file of its card (SHA-256 differs)"
+
+
+def check_own_graphs() -> Iterable[Check]:
+    """The user's graphs: whether they can be read, and whether one is never run since a graph of its name ships."""
+    graphs = own_graphs()
+    faults = []
+    for graph in graphs:
+        if shadowed(graph.name):
+            faults.append((f"{graph.path.name} is not used, since a graph of that name ships", "give it another name"))
+            continue
+        try:
+            read_metadata(graph.path)
+        except ModelError as error:
+            faults.append((str(error), f"remove it ('vipose models remove {graph.name}') or import it again"))
+    for fault, remedy in faults:
+        yield Check("own graphs", "warning", fault, remedy)
+    if not faults:
+        names = dict.fromkeys(graph.name for graph in graphs)
+        yield Check("own graphs", "ok", f"{', '.join(names) or 'none'} in {own_folder()}")
 
 
 def check_self_test() -> Iterable[Check]:
@@ -269,6 +297,7 @@ CHECKS: dict[str, Callable[[], Iterable[Check]]] = {
     "av": check_av,
     "cameras": check_cameras,
     "graphs": check_graphs,
+    "own graphs": check_own_graphs,
 }
 """What is always examined, by name."""
 

@@ -9,29 +9,32 @@ from pathlib import Path
 from vipose.runtime.detect import Detector, DetectorConfig
 from vipose.runtime.errors import ModelError, UsageError
 from vipose.runtime.graphs import Graph, PoseGraph
+from vipose.runtime.library import check_precision, files_of, find_graph, pick
 from vipose.runtime.metadata import Codec, GraphMetadata
 from vipose.runtime.onnxfile import read_metadata
 from vipose.runtime.providers import Device, ProviderReport, combine_reports
-from vipose.runtime.shipped import DETECTOR, PRECISIONS, shipped_graph
+from vipose.runtime.shipped import AUTO, DETECTOR, Precision, graph_name, graph_precision
 from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.workers import Workers
 
-__all__ = ["MODES", "Mode", "ModeSpec", "load_mode", "register"]
+__all__ = ["MODES", "Mode", "ModeSpec", "how_to_add", "load_mode", "missing_graphs", "register", "reserved_names"]
 
 
 @dataclass(frozen=True)
 class ModeSpec:
-    """A mode by the names of shipped graphs.
+    """A mode by the names of graphs.
 
     Attributes:
         spatial: key-frame graph.
         temporal: graphs of the frames after a key frame, in order; empty for a single-frame mode.
         summary: one line for people.
+        ships: whether its graphs travel with the package; otherwise the user brings the weights.
     """
 
     spatial: str
     temporal: tuple[str, ...] = ()
     summary: str = ""
+    ships: bool = True
 
 
 MODES: dict[str, ModeSpec] = {}
@@ -54,6 +57,42 @@ register(
     ),
 )
 register("s-vipnas", ModeSpec("s-vipnas", (), "S-ViPNet on every frame"))
+
+
+def _register_single(name: str, summary: str, *, ships: bool = False) -> None:
+    """A mode that runs the graph of its own name on every frame."""
+    register(name, ModeSpec(name, (), summary, ships))
+
+
+_register_single("efficientpose-a", "EfficientPose-A, the smallest of its family", ships=True)
+_register_single("posenas-small", "a small PoseNAS for real time", ships=True)
+_register_single("efficientpose-b", "EfficientPose-B")
+_register_single("efficientpose-c", "EfficientPose-C, the largest of its family")
+for _size in "abc":
+    _register_single(f"efficientpose-{_size}-mpii", f"EfficientPose-{_size.upper()} for the 16 joints of MPII, 256x256")
+for _width in (48, 64):
+    _register_single(f"posenas-l18-c{_width}", f"PoseNAS L18-C{_width}, slow and accurate")
+    _register_single(f"posenas-l18-c{_width}-384x288", f"PoseNAS L18-C{_width} on larger crops")
+    _register_single(f"posenas-l18-c{_width}-mpii", f"PoseNAS L18-C{_width} for the 16 joints of MPII, 256x256")
+
+
+def missing_graphs(spec: ModeSpec) -> list[str]:
+    """Names of a mode's graphs that neither ship nor are the user's; [] = it can be run."""
+    return [name for name in (spec.spatial, *spec.temporal) if not files_of(name)]
+
+
+def how_to_add(graph: str) -> str:
+    """The command that adds a graph of which only the user can have the weights."""
+    return f"vipose models import FILE.pth --network {graph}"
+
+
+def reserved_names() -> set[str]:
+    """Names that a graph of the user's cannot have: graphs and modes that ship, and words with a meaning of their own."""
+    taken = {DETECTOR, "default", "none"}
+    for name, spec in MODES.items():
+        if spec.ships:
+            taken |= {name, spec.spatial, *spec.temporal}
+    return taken
 
 
 @dataclass(frozen=True)
@@ -102,34 +141,30 @@ def load_mode(
     device: Device = "auto",
     threads: int = 0,
     period: int | None = None,
-    precision: str = "fp16",
+    precision: str = AUTO,
     detector_config: DetectorConfig | None = None,
 ) -> Mode:
     """Load a mode.
 
     Args:
-        name_or_path: a registered name, the path of a spatial graph (single-frame mode), or a folder that holds one spatial
-            graph and the temporal graphs 1..T that belong to it.
-        detector: ``default``, a shipped detector's name or the path of one; None = none.
+        name_or_path: a registered name, the name of a spatial graph of the user's or the path of one (single-frame modes), or
+            a folder that holds one spatial graph and the temporal graphs 1..T that belong to it.
+        detector: ``default``, the name of a detector that ships or is the user's, or the path of one; None = none.
         device: where graphs run; what does not work there falls back to the CPU, see :attr:`Mode.provider`.
         threads: workers, people are dealt out over them; 0 = one a core.
         period: a key frame every so many frames; None = as long as there are temporal graphs; 1 = every frame.
-        precision: how weights of the shipped graphs are stored, ``fp16`` or ``fp32``.
+        precision: in which graphs that are named are taken: ``fp16``, ``fp32``, ``int8``, or ``auto`` for the first of these
+            that there is. The detector follows where it can.
         detector_config: what counts as a person.
 
     Raises:
-        UsageError: unknown mode, device or precision, or a period for which there are too few graphs.
+        UsageError: unknown mode, device or precision, a graph that is not there in the precision, or a period for which there
+            are too few graphs.
         ModelError: a graph is missing, wrong, or does not fit the others.
     """
-    if precision not in PRECISIONS:
-        raise UsageError(f"precision '{precision}' is not known; choose one of {', '.join(PRECISIONS)}")
+    check_precision(precision)
     spatial_path, temporal_paths = _paths(str(name_or_path), precision)
-    period = len(temporal_paths) + 1 if period is None else period
-    if not 1 <= period <= len(temporal_paths) + 1:
-        raise UsageError(
-            f"period {period} is not possible: mode '{name_or_path}' has {len(temporal_paths)} temporal graphs; "
-            f"give 1 to {len(temporal_paths) + 1}"
-        )
+    period = _period(str(name_or_path), period, len(temporal_paths))
     workers = Workers(threads)
     spatial = PoseGraph(spatial_path, device=device, workers=workers)
     temporal = tuple(PoseGraph(path, device=device, workers=workers) for path in temporal_paths[: period - 1])
@@ -148,47 +183,77 @@ def load_mode(
     )
 
 
+def _period(name: str, period: int | None, temporal: int) -> int:
+    """The period that is asked for, or the longest one; raises UsageError for one for which there are too few graphs."""
+    if period is None:
+        return temporal + 1
+    if 1 <= period <= temporal + 1:
+        return period
+    if not temporal:
+        raise UsageError(
+            f"period {period} is not possible: mode '{name}' looks at every frame by itself and has no temporal graphs; "
+            "leave --period out, or choose t-vipnas"
+        )
+    raise UsageError(f"period {period} is not possible: mode '{name}' has {temporal} temporal graphs; give 1 to {temporal + 1}")
+
+
 def _paths(name: str, precision: str) -> tuple[Path, list[Path]]:
     """Files of the spatial and the temporal graphs of a mode."""
     if name in MODES:
-        spec = MODES[name]
-        return shipped_graph(spec.spatial, precision), [shipped_graph(t, precision) for t in spec.temporal]
+        return _registered(name, precision)
+    if files_of(name):
+        return _single(find_graph(name, precision), name), []
     path = Path(name)
     if path.is_dir():
         return _folder(path, precision)
     if path.is_file():
-        metadata = read_metadata(path)
-        if metadata.task == "pose-temporal":
-            raise UsageError(f"{name} needs the heatmaps of a key frame; give the folder that holds its spatial graph too")
-        if metadata.task == "detect":
-            raise UsageError(f"{name} is a detector; give it as --detector and a pose graph as the mode")
-        return path, []
+        return _single(path, name), []
     if path.suffix == ".onnx" or path.parent != Path():
-        raise UsageError(f"there is no graph or folder {name}; check the path, or name one of {', '.join(sorted(MODES))}")
-    raise UsageError(f"there is no mode '{name}'; choose one of {', '.join(sorted(MODES))}, or give the path of a graph")
+        raise UsageError(f"there is no graph or folder {name}; check the path, or name one of {_ready()}")
+    raise UsageError(f"there is no mode '{name}'; choose one of {_ready()}, or give the path of a graph")
+
+
+def _ready() -> str:
+    """Names of the modes that can be run here."""
+    return ", ".join(sorted(name for name, spec in MODES.items() if not missing_graphs(spec))) or "those of 'vipose models list'"
+
+
+def _registered(name: str, precision: str) -> tuple[Path, list[Path]]:
+    spec = MODES[name]
+    missing = missing_graphs(spec)
+    if missing and not spec.ships:
+        raise ModelError(
+            f"mode '{name}' has no weights here: they do not ship and you have added none; "
+            f"add a checkpoint with '{how_to_add(missing[0])}'"
+        )
+    return find_graph(spec.spatial, precision), [find_graph(t, precision) for t in spec.temporal]
+
+
+def _single(path: Path, name: str) -> Path:
+    """The path itself where it is a spatial graph; raises UsageError for another kind."""
+    task = read_metadata(path).task
+    if task == "pose-temporal":
+        raise UsageError(f"{name} needs the heatmaps of a key frame; give the folder that holds its spatial graph too")
+    if task == "detect":
+        raise UsageError(f"{name} is a detector; give it as --detector and a pose graph as the mode")
+    return path
 
 
 def _folder(folder: Path, precision: str) -> tuple[Path, list[Path]]:
     """The one spatial graph of a folder and its temporal ones by phase.
 
-    Where a graph lies there both as X.onnx and as X.fp32.onnx, ``precision`` chooses.
+    Of a graph that lies there in several precisions, the one that was asked for is taken, else the first (see ``library.pick``).
     """
-    files = {path.name: path for path in sorted(folder.glob("*.onnx"))}
-    chosen = [path for name, path in files.items() if not _other_precision(name, files, precision)]
-    metadata = {path: read_metadata(path) for path in chosen}
-    spatial = [path for path in chosen if metadata[path].task == "pose-spatial"]
+    files: dict[str, dict[Precision, Path]] = {}
+    for path in sorted(folder.glob("*.onnx")):
+        files.setdefault(graph_name(path), {})[graph_precision(path)] = path
+    metadata = {path: read_metadata(path) for path in (pick(twins, precision) for twins in files.values())}
+    spatial = [path for path in metadata if metadata[path].task == "pose-spatial"]
     if len(spatial) != 1:
         names = ", ".join(path.name for path in spatial) or "none"
         raise ModelError(f"folder {folder} must hold one spatial pose graph (there: {names}); give that graph's path")
-    temporal = sorted((p for p in chosen if metadata[p].task == "pose-temporal"), key=lambda p: metadata[p].phase)
+    temporal = sorted((p for p in metadata if metadata[p].task == "pose-temporal"), key=lambda p: metadata[p].phase)
     return spatial[0], temporal
-
-
-def _other_precision(name: str, files: dict[str, Path], precision: str) -> bool:
-    """Whether a file is the twin, in the precision that was not asked for, of another one."""
-    if name.endswith(".fp32.onnx"):
-        return precision != "fp32" and name.removesuffix(".fp32.onnx") + ".onnx" in files
-    return precision == "fp32" and name.removesuffix(".onnx") + ".fp32.onnx" in files
 
 
 def _check_fit(spatial: PoseGraph, temporal: Sequence[PoseGraph]) -> None:
@@ -238,9 +303,11 @@ def _load_detector(
 ) -> Detector | None:
     if name is None:
         return None
+    known = DETECTOR if str(name) == "default" else str(name)
     path = Path(name)
-    if str(name) in ("default", DETECTOR):
-        path = shipped_graph(DETECTOR, precision)
+    files = files_of(known)
+    if files or known == DETECTOR:
+        path = pick(files, precision) if files else find_graph(DETECTOR)
     elif not path.is_file():
-        raise UsageError(f"there is no detector {name}; give 'default' or the path of an ONNX graph")
+        raise UsageError(f"there is no detector {name}; give 'default', the name of one of yours or the path of an ONNX graph")
     return Detector(path, config, device=device)

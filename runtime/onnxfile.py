@@ -48,8 +48,9 @@ class OnnxFile:
 
     @property
     def parameters(self) -> int:
-        """Number of floating-point weights."""
-        return sum(tensor.size for tensor in self.initialisers.values() if tensor.data_type in (1, 10, 11))
+        """Number of weights: floating-point values, and kernels that are stored in 8 bits."""
+        tensors = self.initialisers.values()
+        return sum(t.size for t in tensors if t.data_type in (1, 10, 11) or (t.data_type in (2, 3) and len(t.dims) > 1))
 
     @property
     def metadata(self) -> GraphMetadata:

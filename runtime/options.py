@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from vipose.runtime.errors import UsageError
+from vipose.runtime.shipped import PRECISION_CHOICES
 
 __all__ = ["Option", "RunOptions", "add_options", "as_markdown", "from_arguments", "table"]
 
@@ -129,16 +130,16 @@ class RunOptions:
         short="-m", metavar="NAME|GRAPH.onnx|FOLDER",
     )  # fmt: skip
     detector: str = _option(
-        "default", "--detector", "person detector: 'default' or the path of an ONNX graph", NETWORKS,
+        "default", "--detector", "person detector: 'default', the name of one of yours or the path of an ONNX graph", NETWORKS,
         metavar="NAME|GRAPH.onnx",
     )  # fmt: skip
     period: int | None = _option(
-        None, "--period", "a key frame every so many frames (T + 1); 1 runs the key network on all", NETWORKS,
+        None, "--period", "a key frame every so many frames (T + 1); 1, all that single-frame modes take, runs the key network on all", NETWORKS,
         kind=int, low=1, high=5, unit="frames",
     )  # fmt: skip
     precision: str = _option(
-        "fp16", "--precision", "how the weights of the shipped graphs are stored; computation is fp32", NETWORKS,
-        choices=("fp16", "fp32"),
+        "auto", "--precision", "how the weights of graphs with a name are stored; auto: the first that there is; int8 computes in 8 bits, the others in fp32", NETWORKS,
+        choices=PRECISION_CHOICES,
     )  # fmt: skip
     device: str = _option(
         "auto", "--device", "where graphs run; what is not there falls back to cpu and says so", NETWORKS,

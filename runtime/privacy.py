@@ -162,7 +162,7 @@ def _locate(person: PersonResult, skeleton: Skeleton, config: BlurConfig) -> tup
     length = max(float(box[3] - box[1]), float(box[2] - box[0]), 1.0) if box_good else 0.0
     radius = _head_radius(joints, length) * config.margin
     up = _up(joints)
-    head = np.array([joints[name] for name in HEAD if name in joints])
+    head = np.array(_head_points(joints, radius / config.margin, up))
     if len(head):
         centre = (head.min(0) + head.max(0)) / 2
         reach = float(np.linalg.norm(head - centre, axis=1).max()) + 0.4 * radius
@@ -227,6 +227,15 @@ def _head_radius(joints: dict[str, Points], length: float) -> float:
     if length > 0:  # of the box: a wrong joint must not blur the whole frame, nor a heap of them nothing
         largest = min(max(largest, 0.05 * length), 0.5 * length)
     return max(largest, 3.0)
+
+
+def _head_points(joints: dict[str, Points], radius: float, up: Points) -> list[Points]:
+    """The joints of the head. Of a head with ends only (MPII) the end that is not seen is put in: either alone is at its rim."""
+    found = {name: joints[name] for name in HEAD if name in joints}
+    ends = {"upper_neck": 2.0, "head_top": -2.0}
+    if len(found) == 1 and (end := next(iter(found))) in ends:
+        return [found[end], found[end] + ends[end] * radius * up]
+    return list(found.values())
 
 
 def _middle(joints: dict[str, Points], a: str, b: str) -> Points | None:

@@ -15,7 +15,7 @@ from vipose.runtime.codec import decode_frame
 from vipose.runtime.errors import ModelError, OutputError
 from vipose.runtime.geometry import box_iou, crop, crop_affine
 from vipose.runtime.graphs import PoseGraph
-from vipose.runtime.modes import Mode, load_mode
+from vipose.runtime.modes import MODES, Mode, load_mode, missing_graphs
 from vipose.runtime.shipped import shipped_folder
 
 __all__ = ["SelfTest", "compare", "expected_keypoints", "run_self_test", "self_test_picture", "write_expected"]
@@ -37,7 +37,7 @@ class SelfTest:
 
     Attributes:
         box: [5] float32 of the best person: x0, y0, x1, y1 in pixels of the picture, score.
-        keypoints: [K, 3] float32 by graph name (key frame and each temporal graph): x, y in pixels, score.
+        keypoints: [K, 3] float32 by graph name (spatial graphs and each temporal one): x, y in pixels, score.
         graphs: SHA-256 by network name.
     """
 
@@ -76,26 +76,52 @@ def expected_keypoints() -> SelfTest:
 
 
 def run_self_test(mode: Mode | None = None) -> SelfTest:
-    """Detect the best person on the picture, then run the key-frame graph and every temporal graph on its crop.
+    """Detect the best person on the picture, then run every pose graph on its crop.
+
+    Args:
+        mode: run this one only; None = the default mode, and the single-frame modes whose graphs ship.
 
     Raises:
         ModelError: a graph is missing or wrong, or nobody is found.
     """
-    mode = mode or load_mode(MODE, device="cpu", threads=1)
+    others: list[Mode] = []
+    if mode is None:
+        mode = load_mode(MODE, device="cpu", threads=1)
+        others = [load_mode(name, detector=None, device="cpu", threads=1) for name in _single_frame()]
     if mode.detector is None:
         raise ModelError("the self-test needs a detector; give one")
     image = self_test_picture()
     boxes = mode.detector(image)
     if not len(boxes):
         raise ModelError("the detector finds nobody on the picture of the self-test; install vipose again")
-    affine = crop_affine(boxes[0], mode.spatial.size, convention=mode.codec.convention)
+    found: dict[str, Keypoints] = {}
+    graphs: dict[str, str] = {}
+    for one in (mode, *others):
+        found |= _poses(one, image, boxes[0])
+        graphs |= one.graphs
+    return SelfTest(boxes[0], found, graphs)
+
+
+def _single_frame() -> list[str]:
+    """Modes whose one graph ships and is no part of the default mode; what is missing is for the check of files to tell."""
+    known = MODES[MODE].spatial
+    return [
+        name
+        for name, spec in MODES.items()
+        if spec.ships and not spec.temporal and spec.spatial != known and not missing_graphs(spec)
+    ]
+
+
+def _poses(mode: Mode, image: npt.NDArray[np.uint8], box: npt.NDArray[np.float32]) -> dict[str, Keypoints]:
+    """Keypoints by graph name: the spatial graph on a person's crop, then every temporal graph on the same crop."""
+    affine = crop_affine(box, mode.spatial.size, convention=mode.codec.convention)
     crops = crop(image, affine, mode.spatial.size)[None]
     heatmaps = mode.spatial(crops)
     found = {mode.spatial.graph.name: _decode(mode.spatial, heatmaps, affine)}
     for graph in mode.temporal:
         heatmaps = graph(crops, heatmaps)
         found[graph.graph.name] = _decode(graph, heatmaps, affine)
-    return SelfTest(boxes[0], found, mode.graphs)
+    return found
 
 
 def compare(found: SelfTest, expected: SelfTest) -> list[str]:

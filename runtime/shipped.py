@@ -1,4 +1,4 @@
-"""The graphs that travel inside the package, and the cards beside them."""
+"""Graph files and the cards beside them: how they are named, and those that travel inside the package."""
 
 from __future__ import annotations
 
@@ -12,39 +12,56 @@ from typing import Any, Literal, get_args
 from vipose.runtime.errors import ModelError, UsageError
 
 __all__ = [
+    "AUTO",
     "DETECTOR",
     "PRECISIONS",
+    "PRECISION_CHOICES",
+    "SHIPPED_PRECISIONS",
+    "GraphFile",
     "Precision",
-    "Shipped",
+    "Where",
     "file_sha256",
+    "files_in",
+    "graph_file",
     "graph_name",
+    "graph_precision",
+    "graphs_in",
     "read_card",
+    "shipped_files",
     "shipped_folder",
     "shipped_graph",
     "shipped_graphs",
 ]
 
-Precision = Literal["fp16", "fp32"]
+Precision = Literal["fp16", "fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+AUTO = "auto"
+PRECISION_CHOICES = (AUTO, *PRECISIONS)
+"""How a precision may be asked for; ``auto`` is the first of :data:`PRECISIONS` in which a graph is there."""
+SHIPPED_PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32")
+"""In which graphs ship, all of them at least in the first; ``int8`` is there for networks that were exported so."""
+Where = Literal["shipped", "own"]
 DETECTOR = "person-detector"
-_SUFFIX: dict[Precision, str] = {"fp16": ".onnx", "fp32": ".fp32.onnx"}
+_SUFFIX: dict[Precision, str] = {"fp16": ".onnx", "fp32": ".fp32.onnx", "int8": ".int8.onnx"}
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """One graph file that ships.
+class GraphFile:
+    """One graph file that is known by name.
 
     Attributes:
         name: without suffix, for example ``s-vipnas``.
-        precision: how weights are stored.
+        precision: how weights are stored; int8 computes with them, too.
         path: of the file.
         card: what NAME.json says; empty where there is none.
+        where: whether it ships or the user added it.
     """
 
     name: str
     precision: Precision
     path: Path
     card: dict[str, Any]
+    where: Where = "shipped"
 
     @property
     def card_sha256(self) -> str | None:
@@ -58,22 +75,46 @@ def shipped_folder() -> Path:
     return Path(str(resources.files("vipose.exported").joinpath("__init__.py"))).parent
 
 
+def graph_file(name: str, precision: Precision) -> str:
+    """File name of a graph in a precision: ``NAME.onnx`` (fp16), ``NAME.fp32.onnx`` or ``NAME.int8.onnx``."""
+    return f"{name}{_SUFFIX[precision]}"
+
+
+def graph_precision(path: Path) -> Precision:
+    """The precision that a file name tells."""
+    return next((p for p in ("fp32", "int8") if path.name.endswith(_SUFFIX[p])), "fp16")
+
+
 def graph_name(path: Path) -> str:
-    """Name of a graph file without ``.onnx`` or ``.fp32.onnx``."""
-    return path.name.removesuffix(".onnx").removesuffix(".fp32")
+    """Name of a graph file without ``.onnx``, ``.fp32.onnx`` or ``.int8.onnx``."""
+    return path.name.removesuffix(_SUFFIX[graph_precision(path)])
 
 
-def shipped_graphs(folder: Path | None = None) -> list[Shipped]:
-    """All graph files in ``folder`` (default: those that ship), by name, fp16 first.
+def graphs_in(folder: Path, where: Where) -> list[GraphFile]:
+    """All graph files in a folder, by name, fp16 first; none where there is no such folder.
 
     Raises:
         ModelError: a card cannot be read.
     """
-    found = []
-    for path in sorted((folder or shipped_folder()).glob("*.onnx")):
-        precision: Precision = "fp32" if path.name.endswith(_SUFFIX["fp32"]) else "fp16"
-        found.append(Shipped(graph_name(path), precision, path, read_card(path)))
+    paths = sorted(folder.glob("*.onnx"))
+    found = [GraphFile(graph_name(path), graph_precision(path), path, read_card(path), where) for path in paths]
     return sorted(found, key=lambda graph: (graph.name, graph.precision))
+
+
+def shipped_graphs(folder: Path | None = None) -> list[GraphFile]:
+    """All graph files in ``folder`` (default: those that ship), by name, fp16 first; raises ModelError for a bad card."""
+    return graphs_in(folder or shipped_folder(), "shipped")
+
+
+def files_in(folder: Path, name: str) -> dict[Precision, Path]:
+    """The files of a graph in a folder by precision, fp16 first; {} where there is none."""
+    files = {precision: folder / graph_file(name, precision) for precision in PRECISIONS}
+    return {precision: path for precision, path in files.items() if path.is_file()}
+
+
+def shipped_files(name: str) -> dict[Precision, Path]:
+    """The files of a graph that ships, by precision; {} where none does."""
+    return files_in(shipped_folder(), name)
 
 
 def shipped_graph(name: str, precision: str = "fp16") -> Path:
@@ -86,10 +127,12 @@ def shipped_graph(name: str, precision: str = "fp16") -> Path:
     if precision not in PRECISIONS:
         raise UsageError(f"precision '{precision}' is not known; choose one of {', '.join(PRECISIONS)}")
     folder = shipped_folder()
-    path = folder / f"{name}{_SUFFIX[precision]}"
+    path = folder / graph_file(name, precision)
     if not path.is_file():
         there = ", ".join(p.name for p in sorted(folder.glob("*.onnx"))) or "none"
-        raise ModelError(f"graph {path.name} is missing from this installation (there: {there}); install vipose again")
+        ships = precision in SHIPPED_PRECISIONS
+        remedy = "install vipose again" if ships else f"choose {' or '.join(SHIPPED_PRECISIONS)}, or 'vipose export' it"
+        raise ModelError(f"graph {path.name} is missing from this installation (there: {there}); {remedy}")
     return path
 
 
@@ -105,9 +148,9 @@ def read_card(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(card.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"card {card} cannot be read ({error}); install vipose again") from error
+        raise ModelError(f"card {card} cannot be read ({error}); install vipose again, or delete the card if it is yours") from error
     if not isinstance(data, dict):
-        raise ModelError(f"card {card} is no JSON object; install vipose again")
+        raise ModelError(f"card {card} is no JSON object; install vipose again, or delete the card if it is yours")
     return data
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -81,6 +83,8 @@ _GUARD.install()  # at import: collection is covered too
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Graphs that somebody has added on this machine are nothing to the tests; nobody ever makes this folder.
+    os.environ["VIPOSE_MODELS"] = os.path.join(tempfile.gettempdir(), f"vipose-tests-{os.getpid()}", "models")
     config.addinivalue_line("markers", "keeps_threads: a fixture of wider scope owns threads that outlive the test")
 
 

@@ -14,10 +14,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("runtime", "models", "app", "exported")
 RUNTIME_LIBRARIES = {
     "numpy", "cv2", "av", "onnxruntime", "filterpy", "scipy", "rich", "pycocotools", "cv2_enumerate_cameras", "pyarrow",
+    "platformdirs",
 }  # fmt: skip
 SHARED_WITH_MODELS = (
     "skeleton", "geometry", "codec", "metadata", "metrics", "errors", "graphs", "detect", "media", "shipped",
-    "oks", "bench.machine", "bench.timing",
+    "oks", "mpii", "bench.machine", "bench.timing",
 )  # fmt: skip
 NETWORK = {"socket", "ssl", "urllib.request", "http.client", "ftplib", "requests", "httpx", "urllib3", "huggingface_hub"}
 HEAVY = ("numpy", "cv2", "onnxruntime", "av", "scipy", "rich", "filterpy", "pycocotools", "torch", "PySide6")

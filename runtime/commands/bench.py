@@ -2,6 +2,7 @@
 
   vipose bench --mode t-vipnas --clip clip.mp4
   vipose bench --graphs only --threads 1,2 --batch 1,4 --reference other.onnx
+  vipose bench --mode posenas-small --reference s-vipnas
 
 Close other programs first; ratios within one run still hold where that is not possible.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vipose.runtime.errors import EXIT_OK, UsageError
+from vipose.runtime.shipped import PRECISION_CHOICES
 
 if TYPE_CHECKING:
     from vipose.runtime.bench.clip import ClipRow
@@ -33,12 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nets = parser.add_argument_group("Networks")
     nets.add_argument("--mode", default="t-vipnas", metavar="NAME|GRAPH.onnx", help="mode or graph (default t-vipnas)")
     nets.add_argument("--detector", default="default", metavar="NAME|GRAPH.onnx|none", help="person detector, or none")
-    nets.add_argument("--period", type=int, metavar="N", help="a key frame every so many frames")
-    nets.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="stored weights of shipped graphs")
+    nets.add_argument("--period", type=int, metavar="N", help="a key frame every so many frames; single-frame modes: 1")
+    nets.add_argument(
+        "--precision", choices=PRECISION_CHOICES, default="auto", help="of graphs with a name (default auto: the first there is)"
+    )
     nets.add_argument("--device", default="auto", help="where graphs run (default auto)")
     what = parser.add_argument_group("What to measure")
     what.add_argument("--graphs", choices=("only", "yes", "no"), default="yes", help="graphs alone: only them, too, or not")
-    what.add_argument("--reference", metavar="GRAPH.onnx", help="graph to which ratios refer; needs no metadata")
+    what.add_argument(
+        "--reference", metavar="NAME|GRAPH.onnx", help="graph to which ratios refer; a file needs no metadata"
+    )
     what.add_argument("--batch", type=_counts, default=(1,), metavar="1,2,4,8", help="batch sizes (default 1)")
     what.add_argument("--threads", type=_counts, default=(1,), metavar="1,2", help="threads and workers (default 1)")
     what.add_argument(
@@ -114,9 +120,16 @@ def _graphs(args: argparse.Namespace, mode: Any, progress: _Progress) -> list[Gr
 
     return bench_graphs(
         mode_graphs(mode), threads=args.threads, batches=args.batch, device=args.device, repeats=args.repeats,
-        reference=Path(args.reference) if args.reference else None,
+        reference=_reference(args.reference) if args.reference else None,
         tick=progress("graphs", args.repeats * len(args.threads)),
     )  # fmt: skip
+
+
+def _reference(name: str) -> Path:
+    """The file of a graph by name, or a path as it is."""
+    from vipose.runtime.library import files_of, find_graph
+
+    return find_graph(name) if files_of(name) else Path(name)
 
 
 def _stages(args: argparse.Namespace, progress: _Progress) -> list[StageRow]:

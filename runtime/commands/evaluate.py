@@ -1,6 +1,7 @@
 """Measure accuracy: on labelled pictures, on labelled sequences, or of one result file against another.
 
   vipose evaluate --images DIR --annotations COCO.json --mode s-vipnas
+  vipose evaluate --images DIR --annotations mpii_val.json --heads mpii_gt_val.mat --mode GRAPH.onnx
   vipose evaluate --images DIR --annotations TRACKS.json --sequence
   vipose evaluate RESULT.jsonl --against REFERENCE.jsonl
 """
@@ -13,9 +14,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vipose.runtime.errors import EXIT_OK, UsageError
+from vipose.runtime.shipped import PRECISION_CHOICES
+
+if TYPE_CHECKING:
+    from vipose.runtime.evaluate.annotations import Annotations
+    from vipose.runtime.skeleton import Skeleton
 
 __all__ = ["add_arguments", "run"]
 
@@ -25,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("result", nargs="?", metavar="RESULT.jsonl", help="native result file, with --against")
     what = parser.add_argument_group("What to compare with")
     what.add_argument("--images", metavar="DIR", help="folder with the pictures named in the annotations")
-    what.add_argument("--annotations", metavar="COCO.json", help="COCO keypoint annotations")
+    what.add_argument(
+        "--annotations", metavar="COCO.json",
+        help="COCO keypoint annotations, or MPII's (mpii_val.json, mpii_human_pose_v1_u12_1.mat) for a graph of its joints",
+    )  # fmt: skip
+    what.add_argument("--heads", metavar="mpii_gt_val.mat", help="head boxes of mpii_val.json, for PCKh (also gt_valid.mat)")
     what.add_argument("--sequence", action="store_true", help="pictures are frames with track ids: run the whole pipeline")
     what.add_argument("--against", metavar="REFERENCE.jsonl", help="native result file of the same clip")
     nets = parser.add_argument_group("Networks")
@@ -40,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nets.add_argument("--period", type=int, metavar="N", help="with --sequence: a key frame every so many frames")
     nets.add_argument("--device", default="auto", help="where graphs run (default auto)")
     nets.add_argument("--threads", type=int, default=1, metavar="N", help="cores; 0 takes all (default 1)")
-    nets.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="stored weights of shipped graphs")
+    nets.add_argument(
+        "--precision", choices=PRECISION_CHOICES, default="auto", help="of graphs with a name (default auto: the first there is)"
+    )
     out = parser.add_argument_group("Input and output")
     out.add_argument("--limit", type=int, metavar="N", help="first N pictures only")
     out.add_argument("--fps", type=float, default=25.0, help="with --sequence, where images have no 'time_s' (default 25)")
@@ -84,13 +96,14 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--fps: {args.fps:g} is not allowed (above 0)")
     if args.sequence and (args.flip or args.save):
         raise UsageError("--flip and --save belong to single pictures; leave them out with --sequence")
+    if args.sequence and args.heads:
+        raise UsageError("--heads belongs to single pictures of MPII; leave it out with --sequence")
     if args.sequence and args.boxes != "gt":
         raise UsageError("--sequence always runs the detector; leave --boxes out")
 
 
 def _run_images(args: argparse.Namespace) -> None:
     from vipose.runtime.detect import DetectorConfig
-    from vipose.runtime.evaluate.annotations import load_annotations
     from vipose.runtime.evaluate.images import BOX_THRESHOLD, MAX_BOXES, evaluate_images
     from vipose.runtime.evaluate.report import images_dict, images_text
     from vipose.runtime.evaluate.still import StillPose
@@ -103,7 +116,7 @@ def _run_images(args: argparse.Namespace) -> None:
         precision=args.precision, detector_config=DetectorConfig(score=BOX_THRESHOLD, max_people=MAX_BOXES),
     )  # fmt: skip
     try:
-        annotations = load_annotations(Path(args.annotations), mode.skeleton).first(args.limit)
+        annotations = _load(args, mode.skeleton).first(args.limit)
         paths = annotations.find_pictures(Path(args.images))
         pose = StillPose(mode.spatial, flip=args.flip, refinement=args.refinement)
         with _progress(len(annotations.images), args.quiet) as tick:
@@ -121,6 +134,22 @@ def _run_images(args: argparse.Namespace) -> None:
         _write_json(path, rows)
         notes.append(f"{len(rows)} rows in '{path}'")
     _print(args, settings, images_dict(report), images_text(report, mode.skeleton), notes)
+
+
+def _load(args: argparse.Namespace, skeleton: Skeleton) -> Annotations:
+    """COCO or MPII annotations of single pictures."""
+    from vipose.runtime.evaluate.annotations import load_annotations
+    from vipose.runtime.evaluate.mpii import load_mpii_annotations
+    from vipose.runtime.mpii import is_mpii
+
+    path = Path(args.annotations)
+    if is_mpii(path):
+        if args.boxes == "detector":
+            raise UsageError("MPII gives the boxes and does not label everybody on a picture; leave out --boxes detector")
+        return load_mpii_annotations(path, skeleton, Path(args.heads) if args.heads else None)
+    if args.heads:
+        raise UsageError(f"--heads belongs to MPII's annotations, '{path}' is COCO's; leave it out")
+    return load_annotations(path, skeleton)
 
 
 def _run_sequence(args: argparse.Namespace) -> None:

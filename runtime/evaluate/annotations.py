@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ class Annotations:
             ``area``, ``keypoints`` (3 K numbers) and ``num_keypoints`` (labelled joints, v > 0).
         category: the person category's row.
         notes: what the user should know.
+        protocol: ``coco``: boxes are clipped to the picture and AP is scored; ``mpii``: neither, people have no ``area``.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Annotations:
     people: tuple[Row, ...]
     category: Row
     notes: tuple[str, ...] = ()
+    protocol: Literal["coco", "mpii"] = "coco"
 
     def first(self, count: int | None) -> Annotations:
         """The same with the first ``count`` pictures only (None: all)."""
@@ -207,7 +209,10 @@ def _person(path: Path, number: int, row: Row, joints: int, images: set[int], fo
         refuse("has 'keypoints' that are not finite numbers")
     if len(keypoints) != 3 * joints:
         if not (crowd and not keypoints):
-            refuse(f"has {len(keypoints) / 3:g} joints, the graph has {joints}: labels of another skeleton")
+            raise InputError(
+                f"'{path}': annotation {name} has {len(keypoints) / 3:g} joints, the graph has {joints}: labels of "
+                "another skeleton; give a graph with these joints with --mode, or labels that fit the graph"
+            )
         keypoints = [0.0] * 3 * joints
     area = _numbers([row.get("area", box[2] * box[3])])
     if area is None or area[0] < 0:

@@ -1,4 +1,4 @@
-"""``vipose evaluate --images``: a key-frame graph on labelled pictures, scored as COCO does.
+"""``vipose evaluate --images``: a key-frame graph on labelled pictures, scored as COCO or MPII does.
 
 One top-down pass a picture: boxes (labelled, or the detector's), crops by the graph's own convention, heatmaps, decoding,
 instance scores, OKS suppression (detector boxes only). Scores are computed from the rounded rows that ``--save`` writes, so that a
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vipose.runtime.evaluate.annotations import Annotations, Row, load_picture, truth_arrays
-from vipose.runtime.evaluate.still import StageClock, StillPose, clip_boxes, instance_scores, oks_nms
+from vipose.runtime.evaluate.still import StageClock, StillPose, box_corners, instance_scores, oks_nms
 from vipose.runtime.metrics.coco import Scores, box_scores, keypoint_scores
 from vipose.runtime.metrics.mot import assign
-from vipose.runtime.metrics.pck import PckScore, box_lengths, head_lengths, pck
+from vipose.runtime.metrics.pck import PckScore, box_lengths, pck, pckh
 from vipose.runtime.oks import oks_matrix
 
 __all__ = ["ALL", "BOX_THRESHOLD", "MAX_BOXES", "ImagesReport", "Percentiles", "evaluate_images", "percentiles"]
@@ -32,7 +32,7 @@ BOX_THRESHOLD, MAX_BOXES = 0.02, 100
 """Detector boxes from this score on are scored, at most so many a picture as COCO counts: AP needs the unsure ones too."""
 MAX_POSES = 40
 """Only the best boxes of a picture are posed: COCO counts 20 people, and some of the poses are doubles."""
-PCK_FRACTION, PCKH_FRACTION = 0.2, 0.5
+PCK_FRACTION, PCKH_FRACTION, PCKH_FINE = 0.2, 0.5, 0.1
 PAIR_OKS = 0.1
 """For PCK with detector boxes: a labelled person pairs with a pose only from this similarity on."""
 
@@ -60,10 +60,11 @@ class ImagesReport:
 
     Attributes:
         pictures, people: by source and for ``all``; people are the labelled ones that count for keypoints.
-        keypoints: rows of :data:`vipose.runtime.metrics.coco.KEYPOINT_SCORES`, by source.
+        joints: names, in the order of all scores by joint.
+        keypoints: rows of :data:`vipose.runtime.metrics.coco.KEYPOINT_SCORES`, by source; None without areas of people.
         boxes: rows of :data:`vipose.runtime.metrics.coco.BOX_SCORES`, by source; None with labelled boxes.
         pck: PCK@0.2 of the longer side of the labelled box, by source.
-        pckh: PCKh@0.5, by source; None where no person has a ``head_box``.
+        pckh, pckh_fine: PCKh@0.5 and PCKh@0.1, by source; None where no person has a ``head_box``.
         person_ms: crop, pose and decoding of a picture divided by its people.
         stage_ms: by stage, a picture.
         results, box_results: rows of COCO result files.
@@ -72,10 +73,12 @@ class ImagesReport:
 
     pictures: dict[str, int]
     people: dict[str, int]
-    keypoints: dict[str, Scores]
+    joints: tuple[str, ...]
+    keypoints: dict[str, Scores] | None
     boxes: dict[str, Scores] | None
     pck: dict[str, PckScore]
     pckh: dict[str, PckScore] | None
+    pckh_fine: dict[str, PckScore] | None
     person_ms: Percentiles | None
     stage_ms: dict[str, Percentiles]
     results: list[Row]
@@ -109,7 +112,8 @@ def evaluate_images(
         annotations: checked labels with the joints of the graph.
         paths: image id -> file, from ``annotations.find_pictures``.
         pose: the graph and how it is run.
-        detector: gives the boxes; None takes the labelled ones (of people with a labelled joint that are no crowd).
+        detector: gives the boxes; None takes the labelled ones (of people with a labelled joint that are no crowd). Not
+            for the protocol of MPII, which gives the boxes and does not label everybody.
         tick: told how many pictures are done.
 
     Raises:
@@ -117,8 +121,9 @@ def evaluate_images(
     """
     collected = _Collected([], [], {}, StageClock(), [], [])
     groups = annotations.by_image()
+    category, clip = annotations.category["id"], annotations.protocol == "coco"
     for done, row in enumerate(annotations.images, start=1):
-        _one_picture(row, groups[row["id"]], paths[row["id"]], pose, detector, annotations.category["id"], collected)
+        _one_picture(row, groups[row["id"]], paths[row["id"]], pose, detector, category, clip, collected)
         if tick is not None:
             tick(done)
     return _report(annotations, pose, detector is not None, collected)
@@ -135,6 +140,7 @@ def _one_picture(
     pose: StillPose,
     detector: Finder | None,
     category: int,
+    clip: bool,
     out: _Collected,
 ) -> None:
     """Run one picture and add what it gives to ``out``."""
@@ -145,7 +151,7 @@ def _one_picture(
     counted = _counted(people)
     truth, labelled = truth_arrays(counted, len(pose.skeleton))
     if detector is None:
-        boxes, scores = clip_boxes(labelled, size), np.ones(len(counted))
+        boxes, scores = box_corners(labelled, size if clip else None), np.ones(len(counted))
     else:
         finder = detector
         found = out.clock.time("detect", lambda: finder(image)).astype(np.float64)
@@ -210,13 +216,16 @@ def _report(annotations: Annotations, pose: StillPose, detected: bool, out: _Col
     return ImagesReport(
         pictures={name: len(ids) for name, ids in sources.items()},
         people={name: len(rows) for name, rows in people.items()},
+        joints=pose.skeleton.joints,
         keypoints={
             name: keypoint_scores(data, out.results, pose.skeleton, image_ids=ids) for name, ids in sources.items()
-        },
+        }
+        if annotations.protocol == "coco" else None,
         boxes={name: box_scores(data, out.box_results, image_ids=ids) for name, ids in sources.items()}
         if detected else None,
-        pck={name: _pck(rows, pose, out, head=False) for name, rows in people.items()},
-        pckh={name: _pck(rows, pose, out, head=True) for name, rows in heads.items()} if heads[ALL] else None,
+        pck={name: _pck(rows, pose, out) for name, rows in people.items()},
+        pckh=_pckh(heads, pose, out, PCKH_FRACTION),
+        pckh_fine=_pckh(heads, pose, out, PCKH_FINE),
         person_ms=percentiles(out.person_ms),
         stage_ms={name: value for name, ms in out.clock.samples.items() if (value := percentiles(ms)) is not None},
         results=out.results,
@@ -225,16 +234,25 @@ def _report(annotations: Annotations, pose: StillPose, detected: bool, out: _Col
     )  # fmt: skip
 
 
-def _pck(people: Sequence[Row], pose: StillPose, out: _Collected, *, head: bool) -> PckScore:
-    joints = len(pose.skeleton)
-    truth, boxes = truth_arrays(people, joints)
-    poses = np.array([out.poses[row["id"]] for row in people]).reshape(-1, joints, 3)
-    if not head:
-        return pck(poses, truth, box_lengths(boxes), PCK_FRACTION)
-    # MPII's own evaluation leaves pelvis and thorax out of the mean.
-    leave_out = [k for k, name in enumerate(pose.skeleton.joints) if name in ("pelvis", "thorax")]
-    lengths = head_lengths(np.array([row["head_box"] for row in people]).reshape(-1, 4))
-    return pck(poses, truth, lengths, PCKH_FRACTION, leave_out=leave_out)
+def _pck(people: Sequence[Row], pose: StillPose, out: _Collected) -> PckScore:
+    truth, boxes = truth_arrays(people, len(pose.skeleton))
+    return pck(_poses(people, pose, out), truth, box_lengths(boxes), PCK_FRACTION)
+
+
+def _pckh(
+    heads: dict[str, list[Row]], pose: StillPose, out: _Collected, fraction: float
+) -> dict[str, PckScore] | None:
+    """PCKh of the people who have a head box, by source; None where nobody has one."""
+    scores = {}
+    for name, people in heads.items():
+        truth, _ = truth_arrays(people, len(pose.skeleton))
+        boxes = np.array([row["head_box"] for row in people]).reshape(-1, 4)
+        scores[name] = pckh(_poses(people, pose, out), truth, boxes, fraction, pose.skeleton)
+    return scores if heads[ALL] else None
+
+
+def _poses(people: Sequence[Row], pose: StillPose, out: _Collected) -> npt.NDArray[np.float64]:
+    return np.array([out.poses[row["id"]] for row in people]).reshape(-1, len(pose.skeleton), 3)
 
 
 def _notes(out: _Collected) -> tuple[str, ...]:

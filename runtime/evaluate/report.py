@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from vipose.runtime.evaluate.against import AgainstReport
-from vipose.runtime.evaluate.images import ImagesReport, Percentiles
+from vipose.runtime.evaluate.images import ALL, ImagesReport, Percentiles
 from vipose.runtime.evaluate.sequence import JOINT_BOX_FRACTION, MATCH_OKS, SequenceReport
 from vipose.runtime.metrics.agreement import RunFigures
 from vipose.runtime.metrics.coco import BOX_SCORES, KEYPOINT_SCORES, Scores
 from vipose.runtime.metrics.mot import MotScore
-from vipose.runtime.metrics.pck import PckScore
+from vipose.runtime.metrics.pck import MPII_GROUPS, PckScore, mpii_groups
 from vipose.runtime.skeleton import Skeleton
 
 __all__ = [
@@ -56,15 +56,18 @@ def _times(person: Percentiles | None, stages: Mapping[str, Percentiles], unit: 
 def images_text(report: ImagesReport, skeleton: Skeleton) -> str:
     """For people."""
     counts = {name: (report.pictures[name], report.people[name]) for name in report.pictures}
-    lines = ["Keypoints (COCO, OKS)", *_scores_table(KEYPOINT_SCORES, report.keypoints, counts)]
+    lines = [f"pictures {report.pictures[ALL]}, people {report.people[ALL]}"]
+    if report.keypoints is not None:
+        lines = ["Keypoints (COCO, OKS)", *_scores_table(KEYPOINT_SCORES, report.keypoints, counts)]
     if report.boxes is not None:
         lines += ["", "Boxes (COCO, IoU; people with and without labelled joints)"]
         lines += _scores_table(BOX_SCORES, report.boxes, counts)
     lines += ["", "PCK@0.2 (joints within 0.2 of the longer side of the labelled box)"]
     lines += _pck_table(report.pck, skeleton)
-    if report.pckh is not None:
+    if report.pckh is not None and report.pckh_fine is not None:
         lines += ["", "PCKh@0.5 (joints within half of 0.6 times the diagonal of the head box)"]
-        lines += _pck_table(report.pckh, skeleton)
+        mpii = MPII_GROUPS["head"][0] in skeleton.joints
+        lines += _pckh_table(report.pckh, report.pckh_fine, skeleton) if mpii else _pck_table(report.pckh, skeleton)
     return "\n".join([*lines, "", *_times(report.person_ms, report.stage_ms, "a picture")])
 
 
@@ -82,10 +85,21 @@ def _pck_table(by_source: Mapping[str, PckScore], skeleton: Skeleton) -> list[st
     return table(["source", "joints", "mean", *groups], rows)
 
 
+def _pckh_table(by_source: Mapping[str, PckScore], fine: Mapping[str, PckScore], skeleton: Skeleton) -> list[str]:
+    """The columns in which results on MPII are published."""
+    rows = []
+    for name, score in by_source.items():
+        columns = [*mpii_groups(score, skeleton.joints).values(), score.mean, fine[name].mean]
+        rows.append([name, str(score.joints), *map(_share, columns)])
+    return table(["source", "joints", *MPII_GROUPS, "mean", "mean@0.1"], rows)
+
+
 def images_dict(report: ImagesReport) -> dict[str, Any]:
-    """For programs; without the result rows."""
+    """For programs; without the result rows. ``pckh_groups`` are MPII's columns, where the skeleton has a head top."""
     data = asdict(report)
     del data["results"], data["box_results"]
+    if report.pckh is not None and MPII_GROUPS["head"][0] in report.joints:
+        data["pckh_groups"] = {name: mpii_groups(score, report.joints) for name, score in report.pckh.items()}
     return data
 
 

@@ -17,7 +17,7 @@ from vipose.runtime.graphs import PoseGraph
 from vipose.runtime.metadata import Codec
 from vipose.runtime.oks import oks_matrix
 
-__all__ = ["NMS_OKS", "SCORE_THRESHOLD", "StageClock", "StillPose", "clip_boxes", "instance_scores", "oks_nms"]
+__all__ = ["NMS_OKS", "SCORE_THRESHOLD", "StageClock", "StillPose", "box_corners", "instance_scores", "oks_nms"]
 
 FloatArray = npt.NDArray[np.floating]
 Item = TypeVar("Item")
@@ -94,11 +94,16 @@ class StillPose:
             return decode_frame(heatmaps, affines, size, convention, self.refinement, self.codec.blur)
 
 
-def clip_boxes(boxes: FloatArray, size: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Boxes [N, 4] given as x, y, w, h to x0, y0, x1, y1, clipped to a picture of ``size`` (labelled boxes only)."""
-    width, height = size
+def box_corners(boxes: FloatArray, size: tuple[int, int] | None) -> npt.NDArray[np.float64]:
+    """Labelled boxes [N, 4] given as x, y, w, h to x0, y0, x1, y1; clipped to a picture of ``size`` (width, height).
+
+    MPII's are crops about a centre and reach beyond the picture: they are not clipped (size None).
+    """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    if size is None:
+        return corners
+    width, height = size
     return np.asarray(corners.clip(0, [width - 1, height - 1, width - 1, height - 1]))
 
 

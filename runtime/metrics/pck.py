@@ -6,17 +6,26 @@ of its box.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HEAD_FACTOR", "PckScore", "box_lengths", "head_lengths", "pck"]
+from vipose.runtime.skeleton import Skeleton
+
+__all__ = ["HEAD_FACTOR", "MPII_GROUPS", "PckScore", "box_lengths", "head_lengths", "mpii_groups", "pck", "pckh"]
 
 FloatArray = npt.NDArray[np.floating]
 HEAD_FACTOR = 0.6
 """Head size = this times the diagonal of the head box (MPII's evaluation)."""
+UNCOUNTED = ("pelvis", "thorax")
+"""MPII's evaluation leaves these out of the mean."""
+MPII_GROUPS = {
+    "head": ("head_top",),
+    **{name: (f"left_{name}", f"right_{name}") for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")},
+}
+"""Joints of the columns in which PCKh is customarily printed; the mean of both sides (upper neck enters the mean alone)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,31 @@ def pck(
     counted = [k for k in range(joints) if k not in set(leave_out)]
     total = int(counts[counted].sum())
     return PckScore(float(hits[counted].sum() / total) if total else None, per_joint, total)
+
+
+def pckh(
+    predicted: FloatArray, truth: FloatArray, head_boxes: FloatArray, fraction: float, skeleton: Skeleton
+) -> PckScore:
+    """PCKh as MPII scores it: limits are ``fraction`` of the head size, pelvis and thorax are left out of the mean.
+
+    Args:
+        predicted, truth: see :func:`pck`.
+        head_boxes: [N, 4] x, y, w, h.
+        fraction: 0.5 is customary. Published logs call ``Mean@0.1`` what they take at 0.11; 0.1 is 0.1 here.
+        skeleton: names the joints.
+    """
+    leave_out = [k for k, name in enumerate(skeleton.joints) if name in UNCOUNTED]
+    return pck(predicted, truth, head_lengths(head_boxes), fraction, leave_out=leave_out)
+
+
+def mpii_groups(score: PckScore, joints: Sequence[str]) -> dict[str, float | None]:
+    """PCKh in the columns of :data:`MPII_GROUPS`; None for a column without labels."""
+    named = dict(zip(joints, score.per_joint, strict=True))
+    columns: dict[str, float | None] = {}
+    for group, members in MPII_GROUPS.items():
+        values = [value for name in members if (value := named.get(name)) is not None]
+        columns[group] = sum(values) / len(values) if values else None
+    return columns
 
 
 def box_lengths(boxes: FloatArray) -> npt.NDArray[np.float64]:

@@ -93,7 +93,10 @@ def test_missing_and_damaged_cards(installed: Path) -> None:
 def test_missing_precisions(installed: Path) -> None:
     (installed / "s-vipnas.fp32.onnx").unlink()
     checks = list(doctor.check_graphs())
-    assert [check.status for check in checks] == ["warning", "ok"]
+    assert [check.status for check in checks] == ["warning", "ok"] and "missing (fp32): s-vipnas" in checks[0].found
+    for path in installed.glob("posenas-small*"):
+        path.unlink()  # with its card
+    assert next(iter(doctor.check_graphs())).found == "missing (fp16): posenas-small"
 
 
 @pytest.mark.usefixtures("installed")
@@ -185,7 +188,9 @@ def test_self_test_finds_what_was_expected(installed: Path) -> None:
     write_expected()
     assert compare(run_self_test(), expected_keypoints()) == []
     assert only(doctor.check_self_test()).status == "ok"
-    assert set(expected_keypoints().keypoints) == {"tiny-s", "tiny-t-1", "tiny-t-2", "tiny-t-3"}
+    assert set(expected_keypoints().keypoints) == {
+        "tiny-s", "tiny-t-1", "tiny-t-2", "tiny-t-3", "efficientpose-a", "posenas-small",
+    }  # fmt: skip
     assert cli.main(["doctor", "--self-test"]) == 0
 
 
@@ -193,11 +198,11 @@ def test_self_test_notices_every_difference(installed: Path) -> None:
     write_expected()
     found, expected = run_self_test(), expected_keypoints()
     moved = {name: points + [2.0, 0, 0] for name, points in found.keypoints.items()}
-    assert len(compare(replace(found, keypoints=moved), expected)) == 4
+    assert len(compare(replace(found, keypoints=moved), expected)) == 6
     empty = {name: np.full_like(points, np.nan) for name, points in found.keypoints.items()}
-    assert len(compare(replace(found, keypoints=empty), expected)) == 4
+    assert len(compare(replace(found, keypoints=empty), expected)) == 6
     unsure = {name: points - [0, 0, 0.1] for name, points in found.keypoints.items()}
-    assert len(compare(replace(found, keypoints=unsure), expected)) == 4
+    assert len(compare(replace(found, keypoints=unsure), expected)) == 6
     assert "box" in compare(replace(found, box=found.box + 30), expected)[0]
     assert "other graphs (tiny-s)" in compare(replace(found, graphs={**found.graphs, "tiny-s": "0"}), expected)[0]
 

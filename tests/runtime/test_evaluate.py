@@ -17,7 +17,7 @@ from vipose.runtime.errors import EXIT_NOTHING, EXIT_OK, EXIT_USAGE, InputError,
 from vipose.runtime.evaluate.annotations import load_annotations, load_picture
 from vipose.runtime.evaluate.images import evaluate_images, percentiles
 from vipose.runtime.evaluate.sequence import split_sequences
-from vipose.runtime.evaluate.still import StillPose, clip_boxes, instance_scores, oks_nms
+from vipose.runtime.evaluate.still import StillPose, box_corners, instance_scores, oks_nms
 from vipose.runtime.geometry import crop, crop_affine
 from vipose.runtime.graphs import PoseGraph
 from vipose.runtime.metadata import Codec
@@ -136,7 +136,8 @@ def test_no_people_and_no_boxes(tmp_path: Path, tiny: Path) -> None:
 
 
 def test_small_parts() -> None:
-    assert clip_boxes(np.array([[-10, 5, 50, 500.0]]), (30, 40)).tolist() == [[0, 5, 29, 39]]
+    assert box_corners(np.array([[-10, 5, 50, 500.0]]), (30, 40)).tolist() == [[0, 5, 29, 39]]
+    assert box_corners(np.array([[-10, 5, 50, 500.0]]), None).tolist() == [[-10, 5, 40, 505]]
     poses = np.zeros((2, 2, 3))
     poses[0, :, 2] = 0.6, 0.1  # 0.1 is below the threshold
     assert instance_scores(poses, np.array([0.5, 1.0])) == pytest.approx([0.3, 0.0])

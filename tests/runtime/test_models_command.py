@@ -1,4 +1,4 @@
-"""``vipose models``: list, info, verify and import, through the command line."""
+"""``vipose models``: list, info, verify and import to a file, through the command line (``test_library`` has the rest)."""
 
 from __future__ import annotations
 
@@ -42,14 +42,17 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "list")
     assert code == 0 and "\x1b" not in out
     row = next(line for line in out.splitlines() if line.startswith("t-vipnas-2"))
-    assert row.split()[:3] == ["t-vipnas-2", "pose-temporal", "48x64"] and "AP 0.5" in row
+    assert row.split()[:4] == ["t-vipnas-2", "shipped", "pose-temporal", "48x64"] and "AP 0.5" in row
     assert "t-vipnas  s-vipnas t-vipnas-1 t-vipnas-2 t-vipnas-3" in " ".join(out.split()) or "s-vipnas t-vipnas-1" in out
     code, out, _ = call(capsys, "list", "--json")
     data = json.loads(out)
     assert [g["name"] for g in data["graphs"]] == [
-        "person-detector", "s-vipnas", "t-vipnas-1", "t-vipnas-2", "t-vipnas-3",
+        "efficientpose-a", "person-detector", "posenas-small", "s-vipnas", "t-vipnas-1", "t-vipnas-2", "t-vipnas-3",
     ]  # fmt: skip
-    assert set(data["graphs"][0]["files"]) == {"fp16", "fp32"} and len(data["modes"]) == 2
+    assert [set(g["files"]) for g in data["graphs"][:2]] == [{"fp16"}, {"fp16", "fp32"}]
+    assert {m["name"] for m in data["modes"] if m["where"] == "shipped"} == {
+        "t-vipnas", "s-vipnas", "efficientpose-a", "posenas-small",
+    }  # fmt: skip
 
 
 def test_info_of_graph_mode_and_path(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +71,7 @@ def test_info_of_graph_mode_and_path(installed: Path, capsys: pytest.CaptureFixt
 @pytest.mark.usefixtures("installed")
 def test_verify_everything(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "verify")
-    assert code == 0 and out.splitlines()[-1] == "10 good, 0 bad"
+    assert code == 0 and out.splitlines()[-1] == "12 good, 0 bad"
     code, out, _ = call(capsys, "verify", "t-vipnas", "--json")
     results = json.loads(out)
     assert code == 0 and len(results) == 8 and all(r["good"] and r["weights"] == "ok" for r in results)

@@ -51,7 +51,7 @@ def test_period_loads_only_the_graphs_it_needs(period: int) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize(("name", "period"), [("t-vipnas", 5), ("t-vipnas", 0), ("t-vipnas", -3), ("s-vipnas", 2)])
+@pytest.mark.parametrize(("name", "period"), [("t-vipnas", 5), ("t-vipnas", 0), ("t-vipnas", -3), ("s-vipnas", 2), ("efficientpose-a", 4)])
 def test_period_without_graphs_for_it(name: str, period: int) -> None:
     with pytest.raises(UsageError, match=f"period {period} is not possible"):
         load_mode(name, period=period)
@@ -107,6 +107,8 @@ def test_folder_with_both_precisions(tmp_path: Path) -> None:
     write_mode(tmp_path, steps=1)
     pose_graph(tmp_path / "tiny-s.fp32.onnx", scale=0.5)
     assert load_mode(tmp_path, detector=None).spatial.graph.path.name == "tiny-s.onnx"
+    pose_graph(tmp_path / "tiny-s.int8.onnx", scale=0.25)
+    assert load_mode(tmp_path, detector=None, precision="int8").spatial.graph.path.name == "tiny-s.int8.onnx"
     mode = load_mode(tmp_path, detector=None, precision="fp32")
     assert mode.spatial.graph.path.name == "tiny-s.fp32.onnx"
     assert [t.graph.path.name for t in mode.temporal] == ["tiny-t-1.onnx"]  # there is no other

@@ -200,6 +200,22 @@ def test_other_skeletons() -> None:
     assert all(_inside(region, 100, y) < 1 for y in range(50, 81)) and region.across > 12
 
 
+@pytest.mark.parametrize("seen", ["head_top", "upper_neck"])
+@pytest.mark.parametrize("down", [1, -1])
+def test_one_end_of_a_head_is_enough(seen: str, down: int) -> None:
+    """MPII has joints at the rim of the head only: around one of them alone half the face would show."""
+    places = {
+        "head_top": (100, 50), "upper_neck": (100, 80), "left_shoulder": (122, 90), "right_shoulder": (78, 90),
+        "left_hip": (115, 150), "right_hip": (85, 150),
+    }  # fmt: skip
+    points = np.zeros((16, 3))
+    for name, (x, y) in places.items():
+        points[MPII16.index(name)] = x, 150 + down * (y - 150), 0.05 if name in {"head_top", "upper_neck"} - {seen} else 1
+    person = PersonResult(1, np.array([60, 0, 140, 300]), 1.0, points, points)
+    regions = head_regions(person, MPII16)
+    assert len(regions) == 1 and all(_inside(regions[0], 100, 150 + down * (y - 150)) < 1 for y in range(50, 81))
+
+
 @pytest.mark.parametrize("wrong", [{"threshold": 2}, {"margin": 0.5}, {"keep_s": -1}, {"growth_per_s": -1}, {"cells": 40}])
 def test_settings_that_would_not_hide_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):

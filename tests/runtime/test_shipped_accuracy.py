@@ -16,7 +16,7 @@ from vipose.runtime.evaluate.images import ImagesReport, evaluate_images
 from vipose.runtime.evaluate.still import StillPose
 from vipose.runtime.geometry import box_iou
 from vipose.runtime.graphs import PoseGraph
-from vipose.runtime.shipped import PRECISIONS, shipped_folder, shipped_graph
+from vipose.runtime.shipped import SHIPPED_PRECISIONS, shipped_folder, shipped_graph
 from vipose.runtime.skeleton import COCO17
 
 SPATIAL_COCO_AP50 = 0.5
@@ -52,10 +52,10 @@ def _spatial(precision: str) -> ImagesReport:
 
 @needs_shared
 def test_key_frame_graph_on_real_people() -> None:
-    reports = {precision: _spatial(precision) for precision in PRECISIONS}
+    reports = {precision: _spatial(precision) for precision in SHIPPED_PRECISIONS}
     ap50 = reports["fp16"].keypoints["coco"]["AP50"]
     assert ap50 is not None and ap50 >= SPATIAL_COCO_AP50
-    ap = [reports[precision].keypoints["coco"]["AP"] or 0.0 for precision in PRECISIONS]
+    ap = [reports[precision].keypoints["coco"]["AP"] or 0.0 for precision in SHIPPED_PRECISIONS]
     assert abs(ap[0] - ap[1]) <= PRECISION_AP
 
 
