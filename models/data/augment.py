@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from vipose.runtime.errors import UsageError
 from vipose.runtime.geometry import PAD, compose, crop_affine
+from vipose.runtime.skeleton import COCO17, Skeleton
 
 __all__ = [
     "AUGMENTATIONS",
@@ -29,9 +30,9 @@ __all__ = [
     "render",
 ]
 
-Law = Literal["uniform", "normal", "truncated"]
-LOWER_BODY = 11
-"""COCO joints from this one on (hips, knees, ankles) are the lower body."""
+Law = Literal["uniform", "normal", "clipped", "truncated"]
+LOWER_BODY = ("pelvis", "hip", "knee", "ankle")
+"""These joints, of either side, are the lower body; all others the upper."""
 _WITHIN_ONE_SD = NormalDist().cdf(-1), NormalDist().cdf(1)
 
 
@@ -40,7 +41,7 @@ class Augmentation:
     """Strengths of augmentation.
 
     Laws: ``uniform`` between two bounds; ``normal`` with half their distance as standard deviation, clipped at two of
-    them; ``truncated``: the part of the normal law that lies within the bounds.
+    them; ``clipped``: the same, clipped at the bounds; ``truncated``: the part of the normal law that lies within them.
 
     Attributes:
         rotate: degrees to either side.
@@ -95,6 +96,11 @@ class Augmentation:
 
 
 _GEOMETRY = Augmentation(colour=0.0, grey=0.0, blur=0.0, erase=0.0)
+_HRNET = replace(
+    _GEOMETRY, rotate_probability=0.6, box_law="clipped", shift=0.0, half_body=0.3, half_body_joints=9, half_body_upper=0.69,
+    half_body_grow=((1.5 / PAD - 1) / 2, 0.0), half_body_centre="mean",
+)  # fmt: skip
+"""The code of HRNet (Sun et al. 2019), which EfficientPose's and PoseNAS's come from; its half-body boxes are as mmpose's."""
 AUGMENTATIONS = {
     "default": Augmentation(),
     # ViPNAS (Xu et al. 2021), section 4.2: "random rotation ([-40, 40]) and random flip".
@@ -108,6 +114,9 @@ AUGMENTATIONS = {
         shift=0.16, shift_probability=0.3, shift_on="padded", half_body=0.3, half_body_joints=9,
         half_body_parts=(2, 3), half_body_grow=((1.5 / PAD - 1) / 2, 0.0), half_body_centre="mean",
     ),
+    "efficientpose-coco": replace(_HRNET, rotate=45, scale=(0.65, 1.35)),
+    "posenas-coco": replace(_HRNET, rotate=40, scale=(0.7, 1.3)),
+    "mpii": replace(_HRNET, rotate=30, scale=(0.75, 1.25), half_body=0.0),
 }  # fmt: skip
 
 
@@ -123,8 +132,9 @@ def _between(law: Law, low: float, high: float, rng: np.random.Generator) -> flo
     if law == "uniform":
         return float(rng.uniform(low, high))
     middle, half = (low + high) / 2, (high - low) / 2
-    if law == "normal":
-        return float(np.clip(rng.normal(middle, half), middle - 2 * half, middle + 2 * half))
+    if law in ("normal", "clipped"):
+        reach = 2 * half if law == "normal" else half
+        return float(np.clip(rng.normal(middle, half), middle - reach, middle + reach))
     return middle + half * NormalDist().inv_cdf(float(rng.uniform(*_WITHIN_ONE_SD)))
 
 
@@ -165,8 +175,9 @@ class Camera:
         """The view of a box x0 y0 x1 y1 for a network input of ``size`` (width, height)."""
         w, h = box[2] - box[0], box[3] - box[1]
         if self.shift_on == "fitted":
-            side = max(float(w), float(h) * 0.75)
-            sides = np.array([side, side / 0.75])
+            aspect = size[0] / size[1]
+            side = max(float(w), float(h) * aspect)
+            sides = np.array([side, side / aspect])
         else:
             sides = np.array([w, h], np.float64) * PAD
         centre = (box[:2] + box[2:]) / 2 + np.array(self.shift) * sides
@@ -181,6 +192,7 @@ def random_view(
     size: tuple[int, int],
     strength: Augmentation,
     rng: np.random.Generator,
+    skeleton: Skeleton = COCO17,
 ) -> View:
     """Draw a view of a person, sometimes of the upper or lower half only.
 
@@ -190,17 +202,19 @@ def random_view(
         size: width, height of the network input.
         strength: what to draw from.
         rng: source of chance.
+        skeleton: which joints the indices mean.
     """
     if rng.random() < strength.half_body and len(known) >= strength.half_body_joints:
-        box = half_body_box(known, strength, rng)
+        box = half_body_box(known, strength, rng, skeleton)
     return Camera.draw(strength, rng).look_at(box, size)
 
 
 def half_body_box(
-    known: npt.NDArray[np.float32], strength: Augmentation, rng: np.random.Generator
+    known: npt.NDArray[np.float32], strength: Augmentation, rng: np.random.Generator, skeleton: Skeleton = COCO17
 ) -> npt.NDArray[np.float32]:
     """A box [4] around the upper or the lower half of the joints [M, 3] (x, y, index), whichever has enough of them."""
-    upper, lower = known[known[:, 2] < LOWER_BODY], known[known[:, 2] >= LOWER_BODY]
+    below = np.isin(known[:, 2], [k for k, name in enumerate(skeleton.joints) if name.split("_")[-1] in LOWER_BODY])
+    upper, lower = known[~below], known[below]
     least_upper, least_lower = strength.half_body_parts
     preferred = rng.random() < strength.half_body_upper and len(upper) >= least_upper
     part = upper if preferred or len(lower) < least_lower else lower

@@ -4,8 +4,9 @@ A pack is a folder: ``crops.bin`` (encoded pictures one after another), ``index.
 there was a teacher, ``heatmaps.npy`` (uint8, its heatmaps x 255 on the un-augmented crop). Augmentation warps picture
 and heatmaps by the same affine, so the teacher runs once a crop and not once an epoch.
 
-``index.npz``: offsets [N + 1], box [N, 4], gt [N, 17, 3], source [N], area [N] (square pixels of the crop, NaN unknown)
-and picture_id [N] (the picture that the person was cut out of, empty: unknown). Older packs lack the last two.
+``index.npz``: offsets [N + 1], box [N, 4], gt [N, K, 3], source [N], area [N] (square pixels of the crop, NaN unknown),
+picture_id [N] (the picture that the person was cut out of, empty: unknown) and skeleton (name of the one that has the K
+joints of ``gt`` and of the heatmaps). Older packs lack the last three; their skeleton is coco17.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vipose.models.data.joints import mpii_from_coco
+from vipose.models.data.pictures import LeftOut
 from vipose.models.data.teacher import HeatmapTeacher
 from vipose.runtime.errors import InputError, OutputError
 from vipose.runtime.geometry import apply_affine, crop, crop_affine
+from vipose.runtime.skeleton import COCO17, MPII16, Skeleton
 
 __all__ = [
     "HEATMAPS",
+    "SQUARE",
     "Person",
     "cut_person",
     "decode_rgb",
@@ -38,10 +43,11 @@ __all__ = [
     "write_pack",
 ]
 
-REGION = 1.65  # a crop shows the box, fitted to 3:4, times this: room for augmentation
-LARGEST = (240, 320)
+REGION = 1.65  # a crop shows the box, fitted to the aspect ratio of the crop, times this: room for augmentation
+LARGEST, SQUARE = (240, 320), (320, 320)
+"""Largest width and height of stored crops, and their aspect ratio: as boxes of people are, and of square boxes (MPII)."""
 HEATMAPS = "heatmaps.npy"
-_MAP = (17, 64, 48)
+_MAP = (64, 48)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -52,7 +58,7 @@ class Person:
     Attributes:
         picture: the crop, encoded.
         box: x0 y0 x1 y1 on the crop.
-        gt: joints [17, 3] x y v on the crop (v = 0: no label).
+        gt: joints [K, 3] x y v on the crop (v = 0: no label).
         source: name of the data set, for weights.
         area: square pixels of the crop that the person covers, for OKS; NaN where unknown.
         picture_id: the picture it was cut out of, unique within the source; empty where unknown.
@@ -91,17 +97,33 @@ def _table(folder: Path, *keys: str) -> dict[str, npt.NDArray[Any]]:
     return table
 
 
-def read_crops(folder: Path) -> Iterator[Person]:
+def read_crops(folder: Path, skeleton: Skeleton = COCO17, left_out: LeftOut | None = None) -> Iterator[Person]:
     """People of the shared crop format (``train.npz`` and ``train-NN.tar``).
 
     Rows whose flag says that sides are swapped or the label is wrong lose their ground truth: the teacher serves them.
+
+    Args:
+        folder: of the data.
+        skeleton: coco17, or mpii16 for people with neck and head top (``extra``); the others are left out then.
+        left_out: counts who is left out.
+
+    Raises:
+        InputError: the folder is not in the shared format.
     """
-    table = _table(folder, "id", "shard", "source", "names", "box", "gt", "flag")
+    left_out = LeftOut() if left_out is None else left_out
+    mpii = skeleton.name == MPII16.name
+    table = _table(folder, "id", "shard", "source", "names", "box", "gt", "flag", *(["extra"] if mpii else []))
     for row, picture in _members(folder, table["id"], table["shard"]):
         x, y, w, h = table["box"][row]
         gt = table["gt"][row].astype(np.float32)
         if table["flag"][row]:
             gt = np.zeros_like(gt)
+        if mpii:
+            neck, head_top = table["extra"][row]
+            if table["flag"][row] or min(neck[2], head_top[2]) <= 0:
+                left_out.add("people without neck and head top, or with doubtful labels", f"crop {table['id'][row]}")
+                continue
+            gt = mpii_from_coco(gt, neck, head_top)
         source = str(table["names"][table["source"][row]])
         area = float(table["area"][row]) if "area" in table else float("nan")
         yield Person(picture, np.array([x, y, x + w, y + h], np.float32), gt, source, area, str(table["id"][row]))
@@ -141,6 +163,7 @@ def cut_person(
     gt: npt.NDArray[np.floating] | None = None,
     area: float = float("nan"),
     picture_id: str = "",
+    largest: tuple[int, int] = LARGEST,
 ) -> tuple[Person, npt.NDArray[np.floating]]:
     """Cut one person out of an RGB picture in the shared crop format.
 
@@ -148,20 +171,23 @@ def cut_person(
         image: [H, W, 3] uint8.
         box: x0 y0 x1 y1 in pixels of the picture.
         source, picture_id: kept with the crop.
-        gt: joints [17, 3] x y v in pixels of the picture; those outside of the crop lose their label.
+        gt: joints [K, 3] x y v in pixels of the picture; those outside of the crop lose their label. None: COCO's, none
+            of them labelled.
         area: of the person in square pixels of the picture.
+        largest: width and height of the crop at most; also its aspect ratio.
 
     Returns:
         The person, and the affine [2, 3] from the picture to the stored crop.
     """
-    width = max(box[2] - box[0], (box[3] - box[1]) * 0.75) * REGION
-    size = (max(1, min(LARGEST[0], round(width))), max(1, min(LARGEST[1], round(width / 0.75))))
+    aspect = largest[0] / largest[1]
+    width = max(box[2] - box[0], (box[3] - box[1]) * aspect) * REGION
+    size = (max(1, min(largest[0], round(width))), max(1, min(largest[1], round(width / aspect))))
     affine = crop_affine(box, size, pad=REGION)
     ok, buffer = cv2.imencode(".webp", crop(image, affine, size)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 90])
     if not ok:
         raise ValueError("OpenCV could not encode WebP")
     corners = apply_affine(affine, np.reshape(box, (2, 2))).reshape(4).astype(np.float32)
-    joints = np.zeros((17, 3), np.float32)
+    joints = np.zeros((len(COCO17) if gt is None else len(gt), 3), np.float32)
     if gt is not None:
         joints[:] = apply_affine(affine, gt)
         shown = (joints[:, :2] >= -0.5).all(1) & (joints[:, :2] < np.array(size) - 0.5).all(1)
@@ -207,14 +233,14 @@ def new_pack(folder: Path) -> Iterator[Path]:
 class _HeatmapFile:
     """``heatmaps.npy`` written batch by batch; the number of rows is put into its header at the end."""
 
-    def __init__(self, file: BinaryIO, teacher: HeatmapTeacher, batch: int) -> None:
-        self._file, self._teacher, self._batch = file, teacher, batch
+    def __init__(self, file: BinaryIO, teacher: HeatmapTeacher, batch: int, joints: int) -> None:
+        self._file, self._teacher, self._batch, self._joints = file, teacher, batch, joints
         self._waiting: list[npt.NDArray[np.uint8]] = []
         self._header(0)
 
     def _header(self, rows: int) -> None:
         # NumPy leaves room in the header for a longer first axis, so that its length stays the same.
-        facts = {"descr": "|u1", "fortran_order": False, "shape": (rows, *_MAP)}
+        facts = {"descr": "|u1", "fortran_order": False, "shape": (rows, self._joints, *_MAP)}
         np.lib.format.write_array_header_1_0(self._file, facts)
 
     def add(self, person: Person) -> None:
@@ -241,6 +267,7 @@ def write_pack(
     teacher: HeatmapTeacher | None = None,
     batch: int = 4,
     columns: Callable[[], dict[str, npt.NDArray[Any]]] = dict,
+    skeleton: Skeleton = COCO17,
 ) -> int:
     """Write a pack; returns the number of people.
 
@@ -250,16 +277,20 @@ def write_pack(
         teacher: whose heatmaps are kept; without one the pack holds labels only.
         batch: crops that the teacher gets at once. 4 measured fastest for PP-TinyPose on a CPU.
         columns: gives further arrays for the index, once all people have been read.
+        skeleton: of the labels and of the teacher.
 
     Raises:
+        ValueError: a person's labels are not those of the skeleton.
         InputError: there is no one to pack.
         OutputError: see :func:`new_pack`.
     """
     offsets, kept = [0], list[Person]()
     with new_pack(folder) as part:
         with open(part / "crops.bin", "wb") as file, open(part / HEATMAPS, "wb") as maps:
-            heatmaps = None if teacher is None else _HeatmapFile(maps, teacher, batch)
+            heatmaps = None if teacher is None else _HeatmapFile(maps, teacher, batch, len(skeleton))
             for person in people:
+                if len(person.gt) != len(skeleton):
+                    raise ValueError(f"{len(person.gt)} joints are not those of {skeleton.name}")
                 file.write(person.picture)
                 offsets.append(offsets[-1] + len(person.picture))
                 if heatmaps is not None:
@@ -278,6 +309,7 @@ def write_pack(
             "source": np.array([p.source for p in kept], dtype=str),
             "area": np.array([p.area for p in kept], np.float32),
             "picture_id": np.array([p.picture_id for p in kept], dtype=str),
+            "skeleton": np.array(skeleton.name),
         }
         np.savez(part / "index.npz", **{**arrays, **columns()})
     return len(kept)

@@ -27,6 +27,7 @@ from vipose.models.data.augment import (
 from vipose.models.data.pack import HEATMAPS, decode_rgb
 from vipose.models.data.targets import Targets, TargetSpec, targets
 from vipose.runtime.errors import InputError
+from vipose.runtime.skeleton import COCO17, SKELETONS, Skeleton
 
 __all__ = [
     "AUGMENTATIONS",
@@ -93,7 +94,8 @@ class PackedPeople:
     Attributes:
         images: [h, w, 3] uint8 RGB crops, coordinates of labels are theirs.
         boxes: [N, 4] float32 x0 y0 x1 y1.
-        gt: [N, 17, 3] float32 x, y, v.
+        gt: [N, K, 3] float32 x, y, v.
+        skeleton: of the K joints, the same in all packs.
         source: [N] names.
         area: [N] float32 square pixels of the crop, for OKS; 0.53 times the box where the pack knows none.
         picture_id: [N] names of the pictures that people were cut out of, unique within a source; empty where the pack
@@ -104,7 +106,7 @@ class PackedPeople:
         memory_mib: what decoded crops may take; further ones stay encoded and cost their decoding at every look.
 
     Raises:
-        InputError: a folder is no pack, or a damaged one.
+        InputError: a folder is no pack, or a damaged one, or packs have different skeletons.
     """
 
     def __init__(self, folders: Sequence[Path], memory_mib: int = 8192) -> None:
@@ -118,7 +120,8 @@ class PackedPeople:
             if index["offsets"][-1] > len(blob):
                 raise InputError(f"pack {folder} is damaged (crops.bin ends too early); {_AGAIN}")
             self.images.extend(blob, index["offsets"], str(folder))
-            self._teachers.append(_heatmaps(folder, len(index["box"])))
+            self._teachers.append(_heatmaps(folder, index["gt"].shape[:2]))
+        self.skeleton = _one_skeleton(folders, indices)
         self.boxes, self.gt, self.source, self.area, self.picture_id = (
             np.concatenate([index[name] for index in indices]) for name in ("box", "gt", "source", "area", "picture_id")
         )
@@ -128,13 +131,26 @@ class PackedPeople:
         return len(self.images)
 
     def teacher(self, index: int) -> npt.NDArray[np.uint8] | None:
-        """Teacher heatmaps [17, 64, 48] uint8 x 255 of one person, on the crop of ``crop_affine(box, (192, 256))``.
+        """Teacher heatmaps [K, 64, 48] uint8 x 255 of one person, on the crop of ``crop_affine(box, (192, 256))``.
 
         None where the pack was made without a teacher; :func:`targets` takes both.
         """
         pack = int(np.searchsorted(self._starts, index, side="right")) - 1
         maps = self._teachers[pack]
         return None if maps is None else np.asarray(maps[index - self._starts[pack]])
+
+    def view(self, index: int, size: tuple[int, int], strength: Augmentation, rng: np.random.Generator) -> View:
+        """A random view of one person for a network input of ``size`` (width, height); see :func:`random_view`."""
+        gt = self.gt[index]
+        labelled = np.flatnonzero(gt[:, 2] > 0)
+        known = np.column_stack([gt[labelled, :2], labelled]).astype(np.float32)
+        return random_view(self.boxes[index], known, size, strength, rng, self.skeleton)
+
+    def targets(self, index: int, view: View, size: tuple[int, int], spec: TargetSpec | float) -> Targets:
+        """Targets of one person in a view, on heatmaps of a quarter of ``size``; see :func:`targets`."""
+        heatmap = (size[0] // 4, size[1] // 4)
+        gt, box = self.gt[index], self.boxes[index]
+        return targets(gt, self.teacher(index), box, view, size, heatmap, spec, self.skeleton)
 
     def weights(self, by_source: dict[str, float]) -> npt.NDArray[np.float64]:
         """Sampling probability [N] by source name up to a colon (``clip:dance`` is ``clip``); unnamed ones count 1."""
@@ -164,13 +180,29 @@ def read_index(folder: Path) -> dict[str, npt.NDArray[Any]]:
     area = index.get("area", np.full(rows, np.nan, np.float32))
     index["area"] = np.where(np.isfinite(area), area, covered)
     index.setdefault("picture_id", np.full(rows, "", str))
+    skeleton = str(index.setdefault("skeleton", np.array(COCO17.name)))
+    if skeleton not in SKELETONS:
+        known = ", ".join(SKELETONS)
+        raise InputError(f"pack {folder} has the skeleton '{skeleton}', this version knows {known}; {_AGAIN}")
     sizes = {len(index["offsets"]) - 1, rows, *(len(index[name]) for name in ("gt", "source", "area", "picture_id"))}
-    if len(sizes) > 1 or index["gt"].shape[1:] != (17, 3):
+    if len(sizes) > 1 or index["gt"].shape[1:] != (len(SKELETONS[skeleton]), 3):
         raise InputError(f"pack {folder} is damaged (its arrays have different lengths); {_AGAIN}")
     return index
 
 
-def _heatmaps(folder: Path, rows: int) -> npt.NDArray[np.uint8] | None:
+def _one_skeleton(folders: Sequence[Path], indices: Sequence[dict[str, npt.NDArray[Any]]]) -> Skeleton:
+    """The skeleton that all packs have; raises InputError where they differ."""
+    names = [str(index["skeleton"]) for index in indices]
+    for folder, name in zip(folders, names, strict=True):
+        if name != names[0]:
+            raise InputError(
+                f"pack {folders[0]} has the skeleton {names[0]}, pack {folder} has {name}; give packs of one skeleton"
+            )
+    return SKELETONS[names[0]] if names else COCO17
+
+
+def _heatmaps(folder: Path, people: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
+    """Heatmaps of N people with K joints, where the pack has them."""
     path = folder / HEATMAPS
     if not path.exists():
         return None
@@ -178,6 +210,9 @@ def _heatmaps(folder: Path, rows: int) -> npt.NDArray[np.uint8] | None:
         maps = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"pack {folder} is damaged ({HEATMAPS} cannot be read); {_AGAIN}") from error
-    if maps.shape != (rows, 17, 64, 48):
-        raise InputError(f"pack {folder} is damaged ({HEATMAPS} is {list(maps.shape)} for {rows} people); {_AGAIN}")
+    if maps.shape != (*people, 64, 48):
+        raise InputError(
+            f"pack {folder} is damaged ({HEATMAPS} is {list(maps.shape)} for {people[0]} people with {people[1]} "
+            f"joints); {_AGAIN}"
+        )
     return np.asarray(maps)

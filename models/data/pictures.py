@@ -81,21 +81,22 @@ def find_pictures(
 
 
 def picture_or_none(
-    path: Path, size: tuple[int, int] | None, *, allow_missing: bool, left_out: LeftOut
+    path: Path, size: tuple[int, int] | None, *, upright: bool = True, allow_missing: bool, left_out: LeftOut
 ) -> npt.NDArray[np.uint8] | None:
     """An annotated picture, [H, W, 3] uint8 RGB; None where it cannot be decoded and that is allowed.
 
     Args:
         path: a file that is there.
         size: width, height that the annotations say; a picture that has them only before it is turned upright by its
-            EXIF tag is taken that way. Where None: upright.
+            EXIF tag is taken that way. Where None: as ``upright`` says.
+        upright: turn it by its EXIF tag; False for labels that were made on the pixels as they are stored.
         allow_missing, left_out: as for :func:`find_pictures`.
 
     Raises:
         InputError: it is damaged or of another size.
     """
     try:
-        image = read_image(path)
+        image = read_image(path, "auto" if upright else 0)
     except InputError as error:
         if not allow_missing:
             raise InputError(f"{error}, or go on without it with --allow-missing") from error

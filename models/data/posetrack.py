@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from vipose.models.data.annotations import AnnotationFile, label, numbers
 from vipose.models.data.clips import TrackedPerson
+from vipose.models.data.joints import joints_box
 from vipose.models.data.pack import cut_person
 from vipose.models.data.pictures import LeftOut, clipped, find_pictures, picture_or_none
 from vipose.runtime.errors import InputError
@@ -114,7 +115,7 @@ def _frames(file: AnnotationFile, least_joints: int, left_out: LeftOut) -> list[
             reason = "things of other categories"
         else:
             gt = file.joints(row, place, joint_map)
-            box = file.box(row, place) if "bbox" in row else _joints_box(row["keypoints"])
+            box = file.box(row, place) if "bbox" in row else joints_box(np.reshape(row["keypoints"], (-1, 3)), MARGIN)
             if (gt[:, 2] > 0).sum() < least_joints:
                 reason = f"people with fewer than {least_joints} labelled joints"
             elif not (box[2:] > box[:2]).all():
@@ -154,16 +155,6 @@ def _holds(region: npt.NDArray[np.float32], box: Points) -> bool:
     """Whether the centre of a box lies in a polygon."""
     x, y = (box[:2] + box[2:]) / 2
     return cv2.pointPolygonTest(region, (float(x), float(y)), False) > 0
-
-
-def _joints_box(keypoints: list[float]) -> Points:
-    """The box x0 y0 x1 y1 around labelled joints, as PoseTrack draws it."""
-    points = np.reshape(keypoints, (-1, 3))
-    points = points[points[:, 2] > 0, :2]
-    if not len(points):
-        return np.zeros(4)
-    low, high = points.min(0), points.max(0)
-    return np.concatenate([low - MARGIN * (high - low), high + MARGIN * (high - low)])
 
 
 def _cut(

@@ -16,11 +16,15 @@ import numpy.typing as npt
 
 from vipose.models.data.augment import Augmentation, Camera, View, distort
 from vipose.models.data.people import PackedPeople, read_index
-from vipose.models.data.targets import TargetSpec, targets
+from vipose.models.data.targets import TargetSpec
 from vipose.runtime.errors import InputError
 from vipose.runtime.geometry import compose, warp_between, warp_heatmaps
+from vipose.runtime.skeleton import Skeleton
 
 __all__ = ["Clips", "Sequence2D", "carry", "clip_sequence", "still_sequence"]
+
+MOBILITY = {"elbow": 1.5, "knee": 1.5, "wrist": 2.2, "ankle": 2.2}
+"""How much more than the trunk joints move from frame to frame."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,11 @@ class Sequence2D:
 
     Attributes:
         images: [T + 1, H, W, 3] uint8.
-        distribution: [T, 17, h, w] float32 targets of frames 1..T, of the kind that was asked for.
-        weight: [T, 17] float32.
+        distribution: [T, K, h, w] float32 targets of frames 1..T, of the kind that was asked for.
+        weight: [T, K] float32.
         warp: [T, 2, 3] float64, heatmap cells of frame t - 1 to cells of frame t.
-        shift: [T, 17, 2] int64, cells by which the warped prior of each joint is displaced.
-        keep: [T, 17] float32, 0 where the prior of a joint is dropped.
+        shift: [T, K, 2] int64, cells by which the warped prior of each joint is displaced.
+        keep: [T, K] float32, 0 where the prior of a joint is dropped.
     """
 
     images: npt.NDArray[np.uint8]
@@ -163,29 +167,29 @@ def _assemble(
         images.append(distort(np.asarray(cut, np.uint8), strength, np.random.default_rng(seed)))
         if t == 0:
             continue
-        answer = targets(people.gt[row], people.teacher(int(row)), people.boxes[row], view, size, heatmap, target)
+        answer = people.targets(int(row), view, size, target)
         distributions.append(answer.distribution)
         weights.append(answer.weight)
         warps.append(warp_between(affines[t - 1], affines[t], size, heatmap, "udp"))
     steps = len(rows) - 1
-    shift, keep = _spoilt_prior(steps, heatmap[0], spoil, rng)
+    shift, keep = _spoilt_prior(steps, heatmap[0], spoil, people.skeleton, rng)
     return Sequence2D(
         np.stack(images), np.stack(distributions), np.stack(weights), np.stack(warps), shift, keep
     )
 
 
 def _spoilt_prior(
-    steps: int, width: int, probability: float, rng: np.random.Generator
+    steps: int, width: int, probability: float, skeleton: Skeleton, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Displacements in cells and a keep mask; limbs move more than the trunk and the whole body moves too."""
-    keep = np.ones((steps, 17), np.float32)
-    shift = np.zeros((steps, 17, 2))
+    joints = len(skeleton)
+    keep = np.ones((steps, joints), np.float32)
+    shift = np.zeros((steps, joints, 2))
     if rng.random() < probability:
         spread = rng.choice([0.01, 0.025, 0.05]) * width
-        mobility = np.ones(17)
-        mobility[[7, 8, 13, 14]], mobility[[9, 10, 15, 16]] = 1.5, 2.2
-        shift = rng.normal(0, spread * 0.6, (steps, 1, 2)) + rng.normal(0, spread, (steps, 17, 2)) * mobility[:, None]
-        keep[rng.random((steps, 17)) < 0.06] = 0
+        mobility = np.array([MOBILITY.get(name.split("_")[-1], 1.0) for name in skeleton.joints])
+        shift = rng.normal(0, spread * 0.6, (steps, 1, 2)) + rng.normal(0, spread, (steps, joints, 2)) * mobility[:, None]
+        keep[rng.random((steps, joints)) < 0.06] = 0
         if rng.random() < 0.04:
             keep[rng.integers(steps)] = 0
     return np.rint(shift).astype(np.int64), keep
@@ -197,7 +201,7 @@ def carry(
     shift: npt.NDArray[np.int64],
     keep: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float32]:
-    """Heatmaps [17, h, w] of the last frame as the prior of the next: warped as in the runtime, then spoilt."""
+    """Heatmaps [K, h, w] of the last frame as the prior of the next: warped as in the runtime, then spoilt."""
     prior = warp_heatmaps(heatmaps, warp)
     if shift.any():
         h, w = prior.shape[1:]

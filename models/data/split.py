@@ -10,15 +10,19 @@ from vipose.runtime.errors import InputError
 
 __all__ = ["training_probability", "validation_rows"]
 
-EVERY = {"coco": 12, "lspe": 40}
-"""One labelled person in so many, by source: ordinary pictures count most."""
+EVERY, OTHERS = {"coco": 12, "lspe": 40}, 20
+"""One labelled person in so many, by source, and in other sources: ordinary pictures count most."""
 
 
 def validation_rows(people: PackedPeople) -> npt.NDArray[np.intp]:
-    """Rows of people with labels by hand (at least five joints) that searches validate on; the same for the same packs."""
+    """Rows of people with labels by hand (at least five joints) that searches validate on; the same for the same packs.
+
+    Tracks (``posetrack:…``, ``clip:…``) are left out: a frame that is held out has neighbours that show the same.
+    """
     labelled = (people.gt[:, :, 2] > 0).sum(1) >= 5
-    rows = [np.flatnonzero(labelled & (people.source == name))[::every] for name, every in EVERY.items()]
-    return np.sort(np.concatenate(rows))
+    stills = [name for name in np.unique(people.source).tolist() if ":" not in name]
+    rows = [np.flatnonzero(labelled & (people.source == name))[:: EVERY.get(name, OTHERS)] for name in stills]
+    return np.sort(np.concatenate([np.zeros(0, np.intp), *rows]))
 
 
 def training_probability(people: PackedPeople, by_source: dict[str, float]) -> npt.NDArray[np.float64]:

@@ -1,10 +1,11 @@
 """What a network should put out for one view of a person: distributions over cells, or Gaussians with peaks of 1.
 
-A teacher's heatmaps are warped by the same affine as the picture (OpenCV, all 17 channels at once).
+A teacher's heatmaps are warped by the same affine as the picture (OpenCV, all channels at once).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,13 +17,12 @@ from vipose.models.data.augment import View
 from vipose.runtime.codec import encode_gaussian
 from vipose.runtime.errors import UsageError
 from vipose.runtime.geometry import apply_affine, compose, crop_affine, heatmap_scale, invert
-from vipose.runtime.skeleton import COCO17
+from vipose.runtime.skeleton import COCO17, Skeleton
 
-__all__ = ["FLIP", "TargetSpec", "Targets", "gaussian_heatmaps", "targets", "warp_teacher"]
+__all__ = ["TargetSpec", "Targets", "gaussian_heatmaps", "targets", "warp_teacher"]
 
 Maps = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
-FLIP = list(COCO17.flip)
 TEACHER_SIZE, TEACHER_MAP = (192, 256), (48, 64)
 _TO_MAP = heatmap_scale(TEACHER_SIZE, TEACHER_MAP, "udp")
 SURE, BLANK = 0.25, 0.12
@@ -61,7 +61,7 @@ class TargetSpec:
 
 @dataclass(frozen=True)
 class Targets:
-    """``distribution`` [17, h, w] float32, what :class:`TargetSpec` says; ``weight`` [17] float32, 0 = no loss."""
+    """``distribution`` [K, h, w] float32, what :class:`TargetSpec` says; ``weight`` [K] float32, 0 = no loss."""
 
     distribution: Maps
     weight: npt.NDArray[np.float32]
@@ -75,6 +75,7 @@ def targets(
     size: tuple[int, int],
     heatmap: tuple[int, int],
     spec: TargetSpec | float,
+    skeleton: Skeleton = COCO17,
 ) -> Targets:
     """Targets of one view: people's labels first, blended with a teacher that agrees; the teacher alone elsewhere.
 
@@ -86,18 +87,20 @@ def targets(
     otherwise.
 
     Args:
-        gt: [17, 3] x, y, v on the stored crop; v = 0: no label.
-        teacher: [17, 64, 48] heatmaps x 255 of the stored crop, None where there is no teacher.
+        gt: [K, 3] x, y, v on the stored crop; v = 0: no label.
+        teacher: [K, 64, 48] heatmaps x 255 of the stored crop, None where there is no teacher.
         box: [4] x0 y0 x1 y1 on the stored crop.
         view: of the sample.
         size, heatmap: width, height of the network input and of the heatmaps.
         spec: what to make; a number is the sigma, in cells, of distributions.
+        skeleton: of the K joints; says which are exchanged where the view is mirrored.
     """
     spec = spec if isinstance(spec, TargetSpec) else TargetSpec(sigma=spec)
     to_map = compose(heatmap_scale(size, heatmap, "udp"), view.affine)
-    joints = gt[FLIP] if view.mirrored else gt
+    flip = list(skeleton.flip) if view.mirrored else None
+    joints = gt if flip is None else gt[flip]
     points, labelled = apply_affine(to_map, joints[:, :2]), joints[:, 2] > 0
-    soft = None if teacher is None else warp_teacher(teacher, box, to_map, heatmap, view.mirrored)
+    soft = None if teacher is None else warp_teacher(teacher, box, to_map, heatmap, flip)
     make = _gaussians if spec.kind == "gaussian" else _distributions
     return make(points, labelled, soft, heatmap, spec)
 
@@ -197,12 +200,12 @@ def warp_teacher(
     box: npt.NDArray[np.float32],
     to_map: npt.NDArray[np.floating],
     heatmap: tuple[int, int],
-    mirrored: bool,
+    flip: Sequence[int] | None = None,
 ) -> Maps:
-    """Teacher heatmaps [17, h, w] float32 on the cells of a view."""
+    """Teacher heatmaps [K, h, w] float32 on the cells of a view; ``flip`` reorders joints where that is mirrored."""
     stored = compose(_TO_MAP, crop_affine(box, TEACHER_SIZE))
     image = np.ascontiguousarray(teacher.transpose(1, 2, 0))
     warped = cv2.warpAffine(image, compose(to_map, invert(stored)), heatmap, flags=cv2.INTER_LINEAR)
     maps = warped.transpose(2, 0, 1).astype(np.float32)
     maps /= 255
-    return np.asarray(maps[FLIP] if mirrored else maps, np.float32)
+    return np.asarray(maps if flip is None else maps[list(flip)], np.float32)

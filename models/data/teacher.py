@@ -14,7 +14,7 @@ import onnxruntime as ort
 
 from vipose.runtime.errors import ModelError
 from vipose.runtime.graphs import first_line, runtime_errors
-from vipose.runtime.skeleton import COCO17
+from vipose.runtime.skeleton import COCO17, Skeleton
 
 __all__ = ["MEAN", "STD", "HeatmapTeacher"]
 
@@ -26,9 +26,10 @@ class HeatmapTeacher:
     """Mean heatmaps of one or more ONNX networks.
 
     Args:
-        paths: ONNX files; one input [N, 3, 256, 192] (RGB, ImageNet mean and std), first output [N, 17, 64, 48].
+        paths: ONNX files; one input [N, 3, 256, 192] (RGB, ImageNet mean and std), first output [N, K, 64, 48].
         flip: average with the mirrored crop.
         threads: intra-op threads of each session.
+        skeleton: of the K joints.
 
     Raises:
         ModelError: a file is missing, is no graph, or takes or gives other shapes.
@@ -36,20 +37,22 @@ class HeatmapTeacher:
 
     size = (192, 256)
 
-    def __init__(self, paths: Sequence[Path], *, flip: bool = True, threads: int = 1) -> None:
+    def __init__(
+        self, paths: Sequence[Path], *, flip: bool = True, threads: int = 1, skeleton: Skeleton = COCO17
+    ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self.flip = flip
-        self.sessions = [_checked_session(path, options) for path in paths]
+        self.flip, self.skeleton = flip, skeleton
+        self.sessions = [_checked_session(path, options, len(skeleton)) for path in paths]
 
     def __call__(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """[N, 256, 192, 3] uint8 RGB crops (convention udp) to [N, 17, 64, 48] float32."""
+        """[N, 256, 192, 3] uint8 RGB crops (convention udp) to [N, K, 64, 48] float32."""
         x = np.ascontiguousarray(((crops.astype(np.float32) - MEAN) / STD).transpose(0, 3, 1, 2))
         heatmaps = self._mean(x)
         if self.flip:
             mirrored = self._mean(np.ascontiguousarray(x[..., ::-1]))
-            heatmaps = np.asarray((heatmaps + mirrored[:, list(COCO17.flip), :, ::-1]) / 2, np.float32)
+            heatmaps = np.asarray((heatmaps + mirrored[:, list(self.skeleton.flip), :, ::-1]) / 2, np.float32)
         return heatmaps
 
     def _mean(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -63,12 +66,12 @@ def _run(session: ort.InferenceSession, x: npt.NDArray[np.float32]) -> npt.NDArr
     return np.concatenate([session.run(None, {value.name: batch})[0] for batch in batches])
 
 
-def _checked_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+def _checked_session(path: Path, options: ort.SessionOptions, joints: int) -> ort.InferenceSession:
     """A session that has answered two empty crops with heatmaps of the right shape."""
     if not path.is_file():
         raise ModelError(f"there is no teacher {path}; give ONNX files with --teacher")
     crops = np.zeros((2, 3, HeatmapTeacher.size[1], HeatmapTeacher.size[0]), np.float32)
-    wanted = "a teacher takes float32 [N, 3, 256, 192] and gives heatmaps [N, 17, 64, 48]"
+    wanted = f"a teacher takes float32 [N, 3, 256, 192] and gives heatmaps [N, {joints}, 64, 48]"
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except runtime_errors() as error:
@@ -81,6 +84,6 @@ def _checked_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSe
         found = np.shape(_run(session, crops))
     except runtime_errors() as error:
         raise ModelError(f"teacher {path} does not take crops, its input is {inputs[0].shape}; {wanted}") from error
-    if found != (2, 17, 64, 48):
+    if found != (2, joints, 64, 48):
         raise ModelError(f"teacher {path} gives {list(found)} for two crops; {wanted}")
     return session

@@ -232,7 +232,7 @@ def test_teachers_of_other_shapes_are_one_clear_line(tmp_path: Path) -> None:
 def test_options_that_do_not_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, line in (
         (["--coco", "a.json"], "say with --images where they are"),
-        (["--crops", "a", "--images", "b"], "--images goes with --coco or --posetrack"),
+        (["--crops", "a", "--images", "b"], "--images goes with --coco, --mpii or --posetrack"),
         (["--videos", "a.mp4"], "give networks that find joints: --teacher"),
         (["--crops", "a", "--source", "b"], "--source goes with"),
         (["--crops", "a", "--joints", "0"], "give 1 or more"),

@@ -8,12 +8,14 @@ import pytest
 from tests.fixtures.datasets import BOX, joints_in
 from tests.fixtures.shared import SHARED, needs_shared
 from vipose.models.data.augment import AUGMENTATIONS, Camera, View, random_view
-from vipose.models.data.targets import FLIP, Targets, TargetSpec, gaussian_heatmaps, targets
+from vipose.models.data.targets import Targets, TargetSpec, gaussian_heatmaps, targets
 from vipose.runtime.codec import decode, encode_gaussian
 from vipose.runtime.errors import UsageError
 from vipose.runtime.geometry import apply_affine, compose, crop_affine, heatmap_scale
+from vipose.runtime.skeleton import COCO17
 
 SIZE, MAP = (192, 256), (48, 64)
+FLIP = list(COCO17.flip)
 BOX_ARRAY = np.array(BOX, np.float32)
 GT = np.column_stack([joints_in(), np.full(17, 2)]).astype(np.float32)
 NOBODY = np.zeros((17, 3), np.float32)
