@@ -6,20 +6,18 @@ Weights are loaded strictly: every key and every shape must be that of the netwo
 from __future__ import annotations
 
 import hashlib
-import pickle
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vipose.models.convert.importable import IMPORTABLE, Importable
 from vipose.models.convert.regroup import Policy, choose
+from vipose.models.convert.weights import read_weights
 from vipose.models.data.teacher import MEAN, STD
 from vipose.models.export import Precision, trace_pose, write_graph
 from vipose.models.networks.base import PoseNetwork
@@ -31,11 +29,6 @@ from vipose.runtime.metadata import Codec, GraphMetadata, InputSpec
 __all__ = ["CheckpointOptions", "Imported", "import_checkpoint", "load_published", "read_weights"]
 
 Shape = tuple[int, ...]
-_UNREADABLE = (
-    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
-)  # fmt: skip
-"""What reading a file that is no checkpoint, or half of one, raises."""
-_FOREIGN = re.compile(r"GLOBAL (\S+)")
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,7 @@ class CheckpointOptions:
         network: name in :data:`vipose.models.convert.importable.IMPORTABLE`; None = the one whose keys and shapes fit.
         name: in the graph's metadata; None = the network's.
         size: width, height of the crops, multiples of 32 pixels.
+        colour: order of channels.
         convention, sigma, blur: of the heatmaps, see :class:`vipose.runtime.metadata.Codec`.
         licence: of the weights.
         trust: let a file with foreign objects in it run the code that makes them.
@@ -56,6 +50,7 @@ class CheckpointOptions:
     network: str | None = None
     name: str | None = None
     size: tuple[int, int] | None = None
+    colour: Literal["RGB", "BGR"] | None = None
     convention: Literal["udp", "msra"] | None = None
     sigma: float | None = None
     blur: int | None = None
@@ -120,59 +115,6 @@ def load_published(source: Path, network: str | None = None, trust: bool = False
     made = build(IMPORTABLE[name].arch)
     made.load_state_dict(weights, strict=True)
     return name, made
-
-
-def read_weights(source: Path, trust: bool = False) -> dict[str, Tensor]:
-    """Tensors of a checkpoint by key, without a wrapper (``state_dict``) and without ``module.`` before every key.
-
-    A checkpoint is a pickle, which can run any code when it is read. So only tensors, plain values and numpy arrays are
-    let in, unless the file is trusted.
-
-    Raises:
-        ModelError: the file is no checkpoint, or needs trust.
-    """
-    state = _load(source, trust)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ModelError(f"{source.name} holds no weights by name; give a checkpoint with a 'state_dict'")
-    weights = {str(k): v for k, v in state.items()}
-    if all(k.startswith("module.") for k in weights):
-        weights = {k.removeprefix("module."): v for k, v in weights.items()}
-    return weights
-
-
-def _load(source: Path, trust: bool) -> Any:
-    try:
-        with torch.serialization.safe_globals(_harmless()):
-            return torch.load(source, map_location="cpu", weights_only=not trust)
-    except ImportError as error:
-        raise ModelError(
-            f"{source.name} holds objects of a package that is missing ({_line(error)}); install it, "
-            "or save the state_dict alone"
-        ) from error
-    except _UNREADABLE as error:
-        foreign = _FOREIGN.search(str(error))
-        if foreign is None or trust:
-            what = f"{source.name} cannot be read as a PyTorch checkpoint"
-            raise ModelError(f"{what}; check that it is one and whole") from error
-        raise ModelError(
-            f"{source.name} holds foreign objects ({foreign[1]}), and reading them can run any code; "
-            "if you trust where it comes from, add --trust"
-        ) from error
-
-
-def _harmless() -> list[Any]:
-    """What numpy arrays and numbers in a checkpoint's meta data need (mmpose 1.x has them there)."""
-    from numpy._core import multiarray
-
-    kinds = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdSU"}
-    return [multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *kinds]
-
-
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".")[:120] if lines else type(error).__name__
 
 
 def _renamed(weights: Mapping[str, Tensor], published: Importable) -> dict[str, Tensor]:
@@ -265,13 +207,13 @@ def _metadata(source: Path, name: str, published: Importable, options: Checkpoin
     return GraphMetadata(
         task="pose-spatial",
         network=options.name or name,
-        input=InputSpec(width, height, colour=published.colour, mean=_triple(MEAN), std=_triple(STD)),
+        input=InputSpec(width, height, colour=options.colour or published.colour, mean=_triple(MEAN), std=_triple(STD)),
         architecture=published.arch.to_json(),
         skeleton=published.skeleton.name,
         codec=codec,
         flip=published.skeleton.flip,
         licence=options.licence,
-        card={"imported_from": source.name, "checkpoint_sha256": digest, "published": name},
+        card={"imported_from": source.name, "checkpoint_sha256": digest, "published": name, "decoding": published.decoding},
     )
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
+from vipose.models.convert.regroup import Policy, choose
 from vipose.runtime.errors import ModelError, OutputError, UsageError
 from vipose.runtime.graphs import load_graph
 from vipose.runtime.metadata import KEY, Codec, GraphMetadata, InputSpec, weights_sha256
@@ -46,6 +48,7 @@ class ImportOptions:
         output: whether a detector's boxes are ``candidates`` or ``suppressed``.
         multiple, pixels, fill: of a detector's letterbox.
         licence: of the weights.
+        regroup: whether to rewrite convolutions, see :mod:`vipose.models.convert.regroup`; metadata's card says what came of it.
         inputs: public name (image, previous) -> name in the graph.
         outputs: public name (heatmaps, boxes, scores) -> name in the graph.
     """
@@ -68,6 +71,7 @@ class ImportOptions:
     pixels: int = 0
     fill: int = 114
     licence: str = ""
+    regroup: Policy = "never"
     inputs: Mapping[str, str | None] | None = None
     outputs: Mapping[str, str | None] | None = None
 
@@ -91,6 +95,10 @@ def import_graph(source: Path, target: Path, options: ImportOptions) -> GraphMet
     model = _load(source)
     metadata = _describe(model, source, options)
     _rename(model, _names(model, metadata.task, options))
+    if options.regroup != "never":
+        chosen = choose(model, _example(model, metadata), options.regroup)
+        model = chosen.model
+        metadata.card["regroup"] = chosen.reason
     tensors = {t.name: onnx.numpy_helper.to_array(t).tobytes() for t in model.graph.initializer}
     metadata = replace(metadata, sha256=weights_sha256(tensors))
     kept = {p.key: p.value for p in model.metadata_props}
@@ -147,6 +155,26 @@ def _describe(model: Any, source: Path, options: ImportOptions) -> GraphMetadata
         licence=options.licence,
         card={"imported_from": source.name},
     )
+
+
+def _example(model: Any, metadata: GraphMetadata) -> dict[str, Any]:
+    """An input for one crop or picture; raises UsageError for a graph that takes several and no other number."""
+    spec, feeds = metadata.input, {}
+    side = max(1, round(spec.pixels**0.5 / spec.multiple)) * spec.multiple
+    height, width = spec.height or side, spec.width or side
+    shapes = {"image": (height, width, 3) if spec.layout == "NHWC" else (3, height, width)}
+    if metadata.codec is not None:
+        shapes["previous"] = (len(metadata.joints), height // metadata.codec.stride, width // metadata.codec.stride)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    for value in model.graph.input:
+        if value.name in stored:
+            continue
+        count = _dims(value)[0]
+        if isinstance(count, int) and count != 1:
+            raise UsageError(f"the graph takes {count} pictures at once, and --regroup measures with one; leave it out")
+        numbers = np.random.default_rng(0).random((1, *shapes[value.name]), np.float32)
+        feeds[value.name] = (255 * numbers).astype(np.uint8) if value.type.tensor_type.elem_type == 2 else numbers
+    return feeds
 
 
 def _guess_task(names: Mapping[str, str]) -> Literal["pose-spatial", "pose-temporal", "detect"]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import types
 import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Literal, Self
 
 __all__ = ["Architecture", "Fusion", "Operator", "Output", "architecture_hash"]
@@ -43,6 +43,8 @@ class Architecture:
     """
 
     family: ClassVar[str]
+    takes_fusion: ClassVar[bool] = True
+    """Whether ``fusion`` may be set; False for families of single frames."""
 
     joints: int = 17
     fusion: Fusion | None = None
@@ -74,14 +76,30 @@ def _decode(hint: Any, value: Any) -> Any:
         hints, known = typing.get_type_hints(hint), {f.name for f in fields(hint)}
         if not isinstance(value, dict) or set(value) - known:
             raise ValueError(f"{hint.__name__}: cannot be read from {value!r}; fields are {sorted(known)}")
-        return hint(**{name: _decode(hints[name], inner) for name, inner in value.items()})
+        needed = {f.name for f in fields(hint) if f.default is MISSING and f.default_factory is MISSING and f.init}
+        if needed - set(value):
+            raise ValueError(f"{hint.__name__}: {', '.join(sorted(needed - set(value)))} missing in {value!r}")
+        return hint(**{name: _field(name, hints[name], inner) for name, inner in value.items()})
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
+        if not isinstance(value, list | tuple) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):
+            want = "a list" if arguments[-1] is Ellipsis else f"a list of {len(arguments)}"
+            raise ValueError(f"{value!r}: want {want}")
         inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         return tuple(_decode(h, v) for h, v in zip(inner, value, strict=True))
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _decode(next(a for a in arguments if a is not type(None)), value)
-    good = value in arguments if origin is Literal else isinstance(value, (int, float) if hint is float else hint)
-    if not good:
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{value!r} is none of {', '.join(map(repr, arguments))}")
+    elif not isinstance(value, (int, float) if hint is float else hint):
         raise ValueError(f"{value!r} is no {hint}")
     return value
+
+
+def _field(name: str, hint: Any, value: Any) -> Any:
+    """A field of a description; errors say which one."""
+    try:
+        return _decode(hint, value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error

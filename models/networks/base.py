@@ -118,6 +118,6 @@ def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, relu: b
 
 def scaled_softmax(logits: Tensor, sigma: float) -> Tensor:
     """Logits [N, K, h, w] to heatmaps of the same shape: softmax over positions times 2 pi sigma^2, in [0, about 1]."""
-    n, k, h, w = logits.shape
-    probability = torch.softmax(logits.reshape(n, k, h * w), -1)
-    return (probability * (2 * math.pi * sigma**2)).reshape(n, k, h, w)
+    k, h, w = (int(length) for length in logits.shape[1:])  # plain numbers, so that an exported graph computes no shapes
+    probability = torch.softmax(logits.reshape(-1, k, h * w), -1)
+    return (probability * (2 * math.pi * sigma**2)).reshape(-1, k, h, w)

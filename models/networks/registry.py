@@ -6,17 +6,21 @@ from typing import Any
 
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.base import PoseNetwork
+from vipose.models.networks.efficientpose import EfficientPose, EfficientPoseArch
 from vipose.models.networks.fused import FusedArch, FusedPoseNet
 from vipose.models.networks.hrnet import HRNet, HRNetArch
 from vipose.models.networks.mobilenetv3 import MobileNetV3Arch, MobileNetV3PoseNet
+from vipose.models.networks.posenas import PoseNAS, PoseNASArch
 from vipose.models.networks.resnet50 import ResNet50Arch, ResNet50PoseNet
 
 __all__ = ["FAMILIES", "architecture_from_json", "build"]
 
 FAMILIES: dict[str, tuple[type[Architecture], type[PoseNetwork]]] = {
+    "efficientpose": (EfficientPoseArch, EfficientPose),
     "fused": (FusedArch, FusedPoseNet),
     "hrnet": (HRNetArch, HRNet),
     "mobilenetv3": (MobileNetV3Arch, MobileNetV3PoseNet),
+    "posenas": (PoseNASArch, PoseNAS),
     "resnet50": (ResNet50Arch, ResNet50PoseNet),
 }
 

@@ -18,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.name is None:
         width = max(map(len, SPACES))
         for name, space in SPACES.items():
-            print(f"{name:<{width}}  {len(space.dimensions):>2} dimensions, {space.combinations:.1e} combinations")
+            how = "" if space.elastic else "; no super-network: 'vipose search differentiable'"
+            print(f"{name:<{width}}  {len(space.dimensions):>2} dimensions, {space.combinations:.1e} combinations{how}")
         return 0
     for dimension in SPACES[args.name]:
         print(f"{dimension.name:<16} {' '.join(map(str, dimension.choices))}")

@@ -31,8 +31,16 @@ def frame_space(spatial: Space, found: Mapping[str, Value]) -> Space:
     Args:
         spatial: the space in which the S-ViPNet lies.
         found: the S-ViPNet's choice.
+
+    Raises:
+        InputError: the choice is not of the space, or its networks take single frames only.
     """
     spatial.check(found)
+    if not spatial.build(found).takes_fusion:
+        raise InputError(
+            f"networks of the space '{spatial.name}' take single frames and cannot become T-ViPNets; "
+            "give an S-ViPNet of another family"
+        )
     inner = spatial.within(found)
 
     def build(choice: Mapping[str, Value]) -> Architecture:

@@ -20,18 +20,29 @@ from vipose.models.convert import regroup
 from vipose.models.convert.checkpoint import CheckpointOptions, import_checkpoint, load_published, read_weights
 from vipose.models.convert.importable import IMPORTABLE
 from vipose.models.data.teacher import MEAN, STD
+from vipose.models.networks.named import PUBLISHED_NETWORKS
 from vipose.models.networks.registry import build
 from vipose.runtime.cli import main
 from vipose.runtime.errors import ModelError, UsageError
 from vipose.runtime.graphs import PoseGraph
+from vipose.runtime.skeleton import SKELETONS
 
 State = dict[str, Any]
+VIPNAS = ("s-vipnas-res50", "s-vipnas-mbv3")
+EFFICIENTPOSE = {  # the name in the reference facts, and the order of channels
+    "efficientpose-a": ("efficientpose-a-coco", "BGR"),
+    "efficientpose-b": ("efficientpose-b-coco", "RGB"),
+    "efficientpose-c": ("efficientpose-c-coco", "RGB"),
+    "efficientpose-a-mpii": ("efficientpose-a-mpii", "BGR"),
+    "efficientpose-b-mpii": ("efficientpose-b-mpii", "BGR"),
+    "efficientpose-c-mpii": ("efficientpose-c-mpii", "RGB"),
+}
 
 
 @pytest.fixture(scope="module")
 def states() -> dict[str, State]:
     torch.manual_seed(0)
-    return {name: build(entry.arch).state_dict() for name, entry in IMPORTABLE.items()}
+    return {name: build(IMPORTABLE[name].arch).state_dict() for name in (*VIPNAS, "efficientpose-a", "efficientpose-a-mpii")}
 
 
 def save(path: Path, content: Any) -> Path:
@@ -52,7 +63,7 @@ def fault(source: Path, **options: Any) -> str:
 
 
 @needs_shared
-@pytest.mark.parametrize("name", IMPORTABLE)
+@pytest.mark.parametrize("name", VIPNAS)
 def test_from_the_command_line_to_heatmaps(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +87,97 @@ def test_from_the_command_line_to_heatmaps(
         expected = network(torch.from_numpy(((crop - MEAN) / STD).transpose(0, 3, 1, 2)).float()).numpy()
     got = graph(crop)
     assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_published_orders_of_channels_are_known() -> None:
+    orders = {name: entry.colour for name, entry in IMPORTABLE.items() if name.startswith("efficientpose")}
+    assert orders == {name: colour for name, (_, colour) in EFFICIENTPOSE.items()}
+    assert all(IMPORTABLE[name].arch == PUBLISHED_NETWORKS[name] for name in EFFICIENTPOSE)
+
+
+@needs_shared
+@pytest.mark.parametrize("name", ["efficientpose-a", "efficientpose-b", "efficientpose-a-mpii", "efficientpose-c-mpii"])
+def test_efficientpose_from_the_command_line_to_heatmaps(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts, colour = EFFICIENTPOSE[name]
+    mpii = facts.endswith("mpii")
+    weights = {k: torch.as_tensor(v) for k, v in golden_weights(facts).items()}
+    target = tmp_path / "net.onnx"
+    assert main(["models", "import", str(save(tmp_path / "net.pth", weights)), "-o", str(target), "--regroup", "never"]) == 0
+    width, skeleton = (256, "mpii16") if mpii else (192, "coco17")
+    assert f"{name}, {skeleton}, input {width}x256 {colour}" in capsys.readouterr().out
+    graph = PoseGraph(target, device="cpu")
+    metadata = graph.metadata
+    assert metadata.codec is not None and (metadata.codec.convention, metadata.codec.sigma, metadata.codec.stride) == ("msra", 2.0, 4)
+    assert (metadata.network, metadata.skeleton, metadata.input.colour, graph.size) == (name, skeleton, colour, (width, 256))
+    assert metadata.flip == SKELETONS[skeleton].flip and metadata.card["decoding"] == "quarter"
+    crop = np.random.default_rng(0).integers(0, 256, (1, 256, width, 3), dtype=np.uint8)  # RGB, as the application has it
+    seen = crop[..., ::-1] if colour == "BGR" else crop
+    network = build(IMPORTABLE[name].arch).eval()
+    network.load_state_dict(weights, strict=True)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(((seen - MEAN) / STD).transpose(0, 3, 1, 2)).float()).numpy()
+    got = graph(crop)
+    assert got.shape == (1, 16 if mpii else 17, 64, width // 4)
+    assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+POSENAS = {  # size, sigma and skeleton
+    "posenas-l18-c48": ((192, 256), 2.0, "coco17"),
+    "posenas-l18-c48-384x288": ((288, 384), 3.0, "coco17"),
+    "posenas-l18-c48-mpii": ((256, 256), 2.0, "mpii16"),
+    "posenas-l18-c64": ((192, 256), 2.0, "coco17"),
+    "posenas-l18-c64-384x288": ((288, 384), 3.0, "coco17"),
+    "posenas-l18-c64-mpii": ((256, 256), 2.0, "mpii16"),
+}
+
+
+def test_what_running_posenas_needs_is_known() -> None:
+    entries = {name: entry for name, entry in IMPORTABLE.items() if name.startswith("posenas")}
+    assert {n: (e.size, e.sigma, e.skeleton.name) for n, e in entries.items()} == POSENAS
+    for name, entry in entries.items():
+        assert entry.colour == "RGB" and entry.arch == PUBLISHED_NETWORKS[name.removesuffix("-384x288")]
+        assert entry.arch.joints == len(entry.skeleton)
+
+
+@needs_shared
+def test_posenas_from_the_command_line_to_heatmaps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = {k: torch.as_tensor(v) for k, v in golden_weights("posenas-l18-c48").items()}
+    source, target = save(tmp_path / "net.pth", {f"module.{k}": v for k, v in weights.items()}), tmp_path / "net.onnx"
+    words = ["models", "import", str(source), "-o", str(target), "--regroup", "never"]
+    assert main(words) == 2, "a checkpoint does not tell the size that it was trained at"
+    assert "fits posenas-l18-c48 and posenas-l18-c48-384x288; say which with --network" in capsys.readouterr().err
+    assert main([*words, "--network", "posenas-l18-c48-384x288", "--size", "96x128"]) == 0  # large crops take long
+    graph = PoseGraph(target, device="cpu")
+    codec = graph.metadata.codec
+    assert codec is not None and (codec.convention, codec.sigma, codec.stride) == ("msra", 3.0, 4)
+    assert (graph.metadata.skeleton, graph.metadata.input.colour, graph.size) == ("coco17", "RGB", (96, 128))
+    crop = np.random.default_rng(0).integers(0, 256, (1, 128, 96, 3), dtype=np.uint8)
+    network = build(IMPORTABLE["posenas-l18-c48"].arch).eval()
+    network.load_state_dict(weights, strict=True)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(((crop - MEAN) / STD).transpose(0, 3, 1, 2)).float()).numpy()
+    assert np.abs(graph(crop) - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_posenas_of_mpii_is_told_by_its_joints(tmp_path: Path) -> None:
+    source = save(tmp_path / "net.pth", build(IMPORTABLE["posenas-l18-c48-mpii"].arch).state_dict())
+    assert load_published(source)[0] == "posenas-l18-c48-mpii"
+
+
+def test_the_order_of_channels_can_be_given(tmp_path: Path, states: dict[str, State]) -> None:
+    source, target = save(tmp_path / "net.pth", states["efficientpose-a-mpii"]), tmp_path / "net.onnx"
+    words = ["--size", "64x64", "--regroup", "never", "--colour", "RGB"]
+    assert main(["models", "import", str(source), "-o", str(target), *words]) == 0
+    assert PoseGraph(target, device="cpu").metadata.input.colour == "RGB"
+
+
+def test_checkpoints_of_coco_and_mpii_are_told_apart(tmp_path: Path, states: dict[str, State]) -> None:
+    for name in ("efficientpose-a", "efficientpose-a-mpii"):
+        assert load_published(save(tmp_path / "net.pth", states[name]))[0] == name
+    with pytest.raises(ModelError, match="for 16 joints where 17 can be imported"):
+        load_published(tmp_path / "net.pth", "efficientpose-a")
 
 
 @pytest.mark.parametrize("wrap", ["bare", "state_dict", "old", "module"])

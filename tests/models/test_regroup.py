@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vipose.models.convert import regroup as regrouping
 from vipose.models.convert.regroup import choose, regroup
+from vipose.runtime.cli import main as vipose
+from vipose.runtime.onnxfile import read_metadata
 
 Array = npt.NDArray[Any]
 
@@ -124,6 +127,34 @@ def test_policies(monkeypatch: pytest.MonkeyPatch) -> None:
     slower = choose(model, feeds)
     assert slower.rewritten == 0 and slower.model is model and "not regrouped" in slower.reason
     assert "no convolution has another form" in choose(graph([("Conv", (32, 16, 3, 3), {})], 16), {"x": feeds["x"][:, :16]}).reason
+
+
+def imported(path: Path, how: str, batch: int | str = "N") -> int:
+    """Import a graph of grouped convolutions with ``--regroup``."""
+    layers = [("Conv", (32, 3, 3, 3), {"pads": [1, 1, 1, 1], "strides": [4, 4]}), *GROUPED[1:]]
+    model = graph([*layers, ("Conv", (17, 64, 1, 1), {})], 3, (32, 24))
+    for value, sizes in ((model.graph.input[0], (batch, 3, 32, 24)), (model.graph.output[0], (batch, 17, 8, 6))):
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, sizes))
+    onnx.save(model, path)
+    words = ["models", "import", str(path), "-o", str(path.with_name("out.onnx")), "--normalise", "imagenet"]
+    return vipose([*words, "--regroup", how])
+
+
+def test_foreign_graphs_are_regrouped_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(regrouping, "_ROUNDS", 1)
+    assert imported(tmp_path / "net.onnx", "always") == 0
+    assert "regrouped 1 convolutions" in capsys.readouterr().out
+    made = onnx.load(tmp_path / "out.onnx")
+    assert groups(made) == [2] and "regrouped 1" in read_metadata(tmp_path / "out.onnx").card["regroup"]
+    image = np.random.default_rng(0).standard_normal((2, 3, 32, 24)).astype(np.float32)
+    (before,) = ort.InferenceSession(tmp_path / "net.onnx").run(None, {"x": image})
+    (after,) = ort.InferenceSession(tmp_path / "out.onnx").run(None, {"image": image})
+    assert np.abs(before - after).max() < 1e-5
+    (tmp_path / "out.onnx").unlink()
+    assert imported(tmp_path / "net.onnx", "auto", batch=4) == 2
+    assert "takes 4 pictures at once" in capsys.readouterr().err
 
 
 def test_a_form_that_differs_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

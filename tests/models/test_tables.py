@@ -38,7 +38,9 @@ def _agrees(row: Row) -> bool:
 
 def test_every_difference_is_explained() -> None:
     rows = _rows()
-    assert {"S-ViPNAS-Res50", "S-ViPNAS-MobileNetV3", "HRNet-W32"} <= rows.keys()
+    assert {"S-ViPNAS-Res50", "S-ViPNAS-MobileNetV3", "HRNet-W32", "EfficientPose-A (MPII)"} <= rows.keys()
+    assert "1.945 where 2.0" in rows["EfficientPose-C (MPII)"].remark
+    assert "1.459 where 1.6" in rows["EfficientPose-C (COCO)"].remark
     for row in rows.values():
         if row.cost is None:
             assert row.remark.startswith("not countable")
@@ -62,11 +64,47 @@ def test_printed_figures_are_those_of_the_reference() -> None:
         for r in paper["table1_posetrack18_val"]["rows"]
     }
     names = {"Res50": ("ResNet-50", "Res50"), "MobileNetV3": ("MobileNet-V3", "MobileV3"), "HRNetW32": ("", "HRNetW32")}
-    for network in PUBLISHED:
+    for network in (n for n in PUBLISHED if "ViPNAS" in n.name or n.name == "HRNet-W32"):
         method, _, backbone = network.name.rpartition("-")
         in_track, in_coco = names.get(backbone, ("", ""))
         expected = [track.get(f"{method}-{in_track}"), coco.get(f"{method}-{in_coco}"), coco.get(network.name)]
         assert list(network.printed) == list(dict.fromkeys(p for p in expected if p is not None)), network.name
+
+
+@needs_shared
+def test_printed_figures_of_efficientpose_are_those_of_the_reference() -> None:
+    assert SHARED is not None
+    paper = json.loads((SHARED / "reference" / "paper_results.json").read_text(encoding="utf-8"))["efficientpose"]
+    tables = {
+        "MPII": (("table 2", "table2_mpii_val"), ("table 3", "table3_mpii_backbones")),
+        "COCO": (("table 4", "table4_coco_val"), ("table 5", "table5_coco_testdev")),
+    }
+    found = [n for n in PUBLISHED if n.name.startswith("EfficientPose")]
+    assert len(found) == 6
+    for network in found:
+        method, data = network.name.split(" ")
+        expected = [
+            Printed(where, row["params_M"], row["gflops"])
+            for where, key in tables[data.strip("()")]
+            for row in paper[key]
+            if method in (row.get("method"), row.get("backbone"))
+        ]
+        assert list(network.printed) == expected, network.name
+        assert network.size == ((256, 256) if "MPII" in network.name else (192, 256))
+
+
+@needs_shared
+def test_printed_figures_of_posenas_are_those_of_the_reference() -> None:
+    assert SHARED is not None
+    paper = json.loads((SHARED / "reference" / "paper_results.json").read_text(encoding="utf-8"))["posenas"]
+    found = {n.name: n for n in PUBLISHED if n.name.startswith("PoseNAS")}
+    assert len(found) == 2
+    for row in paper["coco_val2017"]:
+        network = found[f"PoseNAS-{row['network']}"]
+        assert network.printed == (Printed("README", row["params_M"], row["gflops"]),) and network.size == (288, 384)
+        assert network.architecture is not None and "2^20" in network.remark
+        counted = cost(network.architecture, network.size)
+        assert round(counted.parameters / 2**20, 1) == row["params_M"] and round(counted.paper_gflops, 1) == row["gflops"]
 
 
 def _card(folder: Path, name: str, **fields: Any) -> None:
