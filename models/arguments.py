@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from vipose.runtime.errors import EXIT_USAGE
 
-__all__ = ["Parser"]
+__all__ = ["Parser", "crop_size", "positive"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,3 +17,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"vipose: {message}; see '{self.prog} --help'", file=sys.stderr)
         raise SystemExit(EXIT_USAGE)
+
+
+def crop_size(text: str) -> tuple[int, int]:
+    """``192x256`` as width and height of crops; raises ArgumentTypeError unless both are multiples of 32."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()) or int(width) % 32 or int(height) % 32 or not int(width) * int(height):
+        raise argparse.ArgumentTypeError(f"{text}: want WIDTHxHEIGHT in multiples of 32, such as 96x128")
+    return int(width), int(height)
+
+
+def positive(text: str) -> int:
+    """A count of at least one; raises ArgumentTypeError otherwise."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: want 1 or more")
+    return number

@@ -5,6 +5,8 @@
   vipose train pack --videos *.mp4 --teacher A.onnx -o CLIPS         tracked people of clips, for T-ViPNets
   vipose train pack --coco FILE.json --images DIR -o PACK            COCO keypoints; '... pack --help' shows the others
   vipose train s-vipnas --pack PACK ... --out RUN                    the key-frame network
+  vipose train efficientpose --arch efficientpose-a --imagenet --pack PACK ... --out RUN
+  vipose train posenas --arch posenas-small --pack PACK ... --out RUN    single-frame networks of the other two papers
   vipose train supernet --space fast-fused --pack PACK ... --out RUN    all sub-networks of a search space at once
   vipose train t-vipnas --spatial RUN/best.pt --pack PACK ... --clips CLIPS --out RUN2
   vipose train t-supernet --spatial RUN/best.pt --pack PACK ... --clips CLIPS --out RUN2   all T-ViPNets
@@ -25,9 +27,11 @@ from vipose.runtime.errors import EXIT_OK, InputError
 
 __all__ = ["RECIPES", "add_arguments", "run"]
 
-RECIPES = {
+RECIPES = {  # module, and its function where that is not main
     "pack": "vipose.models.data.packing",
     "s-vipnas": "vipose.models.training.spatial",
+    "efficientpose": "vipose.models.training.spatial:efficientpose",
+    "posenas": "vipose.models.training.spatial:posenas",
     "supernet": "vipose.models.training.supernet",
     "t-vipnas": "vipose.models.training.temporal",
     "t-supernet": "vipose.models.training.temporal_supernet",
@@ -43,10 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    module = importlib.import_module(RECIPES[args.recipe])
+    module, _, function = RECIPES[args.recipe].partition(":")
     sys.argv[0] = f"vipose train {args.recipe}"
+    main = getattr(importlib.import_module(module), function or "main")
     try:
-        code = module.main(args.options)
+        code = main(args.options)
     except FileNotFoundError as error:
         # A pack, run or data folder that is not there is the user's slip, wherever the training meets it.
         raise InputError(f"{error.filename} does not exist; see 'vipose train {args.recipe} --help'") from error

@@ -21,12 +21,13 @@ from vipose.models.data.people import PackedPeople
 from vipose.models.networks.elastic import SuperNetwork
 from vipose.models.networks.registry import build
 from vipose.models.search.evaluate import Evaluator, Validation, calibration_batches
-from vipose.models.search.spaces import SPACES, space
-from vipose.models.training.device import normalise
+from vipose.models.search.spaces import SPACES, elastic_space
+from vipose.models.training.device import CPU, normalise
 from vipose.models.training.loop import channels_last, forever
 from vipose.models.training.losses import heatmap_loss
 from vipose.models.training.spatial import PeopleStream, SpatialRecipe
 from vipose.models.training.supernet import sandwich, sandwich_backward
+from vipose.runtime.codec import sigma_at
 
 __all__ = ["main", "rate"]
 
@@ -47,10 +48,10 @@ def spatial_step(recipe: SpatialRecipe, batches: Iterator[Any]) -> Callable[[], 
 
     def step() -> int:
         images, target, weight = next(batches)
-        with torch.autocast("cpu", torch.bfloat16):
+        with CPU.autocast():
             out = network(normalise(images))
         optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(heatmap_loss(recipe.arch, out, target, weight, recipe.sigma * target.shape[-1] / 48))
+        torch.autograd.backward(heatmap_loss(recipe.arch, out, target, weight, sigma_at(recipe.sigma, images.shape[1])))
         optimiser.step()
         return len(images)
 
@@ -59,7 +60,7 @@ def spatial_step(recipe: SpatialRecipe, batches: Iterator[Any]) -> Callable[[], 
 
 def supernet_step(name: str, batches: Iterator[Any]) -> Callable[[], int]:
     """One training step of a super-network (four sub-networks) on the next batch."""
-    searched = space(name)
+    searched = elastic_space(name)
     whole = channels_last(SuperNetwork(searched.architecture(searched.biggest))).train()
     optimiser = torch.optim.AdamW(whole.parameters(), lr=1e-4)
     rng = np.random.default_rng(0)
@@ -68,7 +69,7 @@ def supernet_step(name: str, batches: Iterator[Any]) -> Callable[[], int]:
         images, target, weight = next(batches)
         optimiser.zero_grad(set_to_none=True)
         archs = sandwich(searched, 2, rng)
-        sandwich_backward(whole, archs, normalise(images), target, weight, 2.0 * target.shape[-1] / 48)
+        sandwich_backward(whole, archs, normalise(images), target, weight, sigma_at(2.0, images.shape[1]))
         optimiser.step()
         return len(images)
 
@@ -84,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="torch threads (%(default)s)")
     parser.add_argument("--seconds", type=float, default=15.0, help="a measurement (%(default)s)")
     args = parser.parse_args(argv)
+    searched = elastic_space(args.space)
     torch.set_num_threads(args.threads)
     size, batch = ((96, 128), 64) if args.small else ((192, 256), 32)
     recipe = replace(SpatialRecipe(), sizes=(size,), batches=(batch,), minutes=(1.0,), rates=(1e-3,))
@@ -105,7 +107,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     with_worker = forever(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
     together = rate(spatial_step(recipe, with_worker), args.seconds)
     print(f"s-vipnas step with its loader  {together:7.0f} samples/s ({together / network:.0%} of the step alone)")
-    searched = space(args.space)
     supernet = SuperNetwork(searched.architecture(searched.biggest))
     evaluator = Evaluator(supernet, Validation.of(people, size), calibration_batches(people, size))
     start = time.monotonic()

@@ -5,46 +5,22 @@ from __future__ import annotations
 import argparse
 import ctypes
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from vipose.models.data.teacher import MEAN, STD
+from vipose.models.training.depthwise import FastDepthwise
 from vipose.runtime.errors import DeviceError
 
-__all__ = ["CPU", "Compute", "DepthwiseInFloat32", "Precision", "add_device", "choose", "keep_memory", "normalise"]
+__all__ = ["CPU", "Compute", "Precision", "add_device", "choose", "keep_memory", "normalise"]
 
 Precision = Literal["auto", "bf16", "fp32"]
 Module = TypeVar("Module", bound=nn.Module)
-
-SLOW_KERNEL = 5
-"""Depthwise kernels from this size on have a very slow bf16 backward pass on CPUs: 80 % of a training step."""
-
-
-class DepthwiseInFloat32(TorchFunctionMode):
-    """Computes depthwise convolutions with large kernels in fp32 inside a bf16 autocast; their outputs are bf16 again.
-
-    It looks at the convolutions that really run, so networks need no change, and sub-networks of a super-network, whose
-    weights are views that exist for one call, are covered too.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is torch.conv2d and len(args) == 7 and torch.is_autocast_enabled("cpu"):
-            image, weight, bias, *rest = args
-            depthwise = rest[-1] == image.shape[1] and rest[-1] > 1
-            if depthwise and max(weight.shape[-2:]) >= SLOW_KERNEL:
-                with torch.autocast("cpu", enabled=False):
-                    bias = None if bias is None else bias.float()
-                    return func(image.float(), weight.float(), bias, *rest).to(torch.get_autocast_dtype("cpu"))
-        return func(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -61,13 +37,10 @@ class Compute:
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """The forward pass of a step: bf16 where the device has it, except for what is slow there."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            if self.bf16 and self.device.type == "cpu":
-                with DepthwiseInFloat32():
-                    yield
-            else:
-                yield
+        """The forward pass of a step: bf16 where the device has it, and depthwise convolutions that CPUs are fast at."""
+        fast = FastDepthwise() if self.device.type == "cpu" else nullcontext()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16), fast:
+            yield
 
     def network(self, module: Module) -> Module:
         """The module on the device, with channels-last kernels (1.6 times as fast on a CPU), in place."""

@@ -6,7 +6,7 @@ Schedules, checkpoints, devices, several processes and interruptions have module
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,10 +35,16 @@ __all__ = [
 
 
 class EMA:
-    """Exponential moving average of parameters and buffers; the decay warms up with the number of steps."""
+    """Exponential moving average of parameters and buffers; the decay warms up with the number of steps.
 
-    def __init__(self, model: nn.Module, decay: float = 0.9995) -> None:
-        self.decay, self.steps = decay, 0
+    Args:
+        model: whose first values it begins with.
+        decay: share of the average that a step leaves.
+        exact: names of parameters that are not averaged; :meth:`take_exact` brings their last values.
+    """
+
+    def __init__(self, model: nn.Module, decay: float = 0.9995, exact: Collection[str] = ()) -> None:
+        self.decay, self.steps, self.exact = decay, 0, frozenset(exact)
         self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
     @torch.no_grad()
@@ -47,12 +53,22 @@ class EMA:
         decay = min(self.decay, (1 + self.steps) / (20 + self.steps))
         averages, values = [], []
         for key, value in model.state_dict().items():
+            if key in self.exact:
+                continue
             if value.is_floating_point():
                 averages.append(self.state[key])
                 values.append(value)
             else:
                 self.state[key].copy_(value)
         torch._foreach_lerp_(averages, values, 1 - decay)  # one call for all; a lerp_ each costs three times as much
+
+    @torch.no_grad()
+    def take_exact(self, model: nn.Module) -> None:
+        """Copy what is not averaged; whoever looks at the average calls this before."""
+        if self.exact:
+            state = model.state_dict()
+            for key in self.exact:
+                self.state[key].copy_(state[key])
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor], steps: int) -> None:
@@ -68,10 +84,11 @@ def channels_last(model: Module) -> Module:
     return model
 
 
-def parameter_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+def parameter_groups(parameters: nn.Module | Iterable[nn.Parameter], decay: float) -> list[dict[str, Any]]:
     """Weight decay on matrices and kernels only, not on norms and biases."""
-    heavy = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    light = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    wanted = list(parameters.parameters() if isinstance(parameters, nn.Module) else parameters)
+    heavy = [p for p in wanted if p.requires_grad and p.ndim > 1]
+    light = [p for p in wanted if p.requires_grad and p.ndim <= 1]
     return [{"params": heavy, "weight_decay": decay}, {"params": light, "weight_decay": 0.0}]
 
 
@@ -97,10 +114,10 @@ def update(
 
 
 class Log:
-    """One JSON line an entry, to a file and to the terminal; ``enabled`` is false in all processes but one."""
+    """One JSON line an entry, to a file and, with ``echo``, to the terminal; ``enabled`` is false in all processes but one."""
 
-    def __init__(self, path: Path, enabled: bool = True) -> None:
-        self.path, self.enabled = path, enabled
+    def __init__(self, path: Path, enabled: bool = True, echo: bool = True) -> None:
+        self.path, self.enabled, self.echo = path, enabled, echo
 
     def __call__(self, **entry: float | str) -> None:
         if not self.enabled:
@@ -113,7 +130,8 @@ class Log:
             raise OutputError(
                 f"'{self.path}' cannot be written: {error.strerror}; make room and start again"
             ) from error
-        print(line, flush=True)
+        if self.echo:
+            print(line, flush=True)
 
 
 def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from vipose.models.training.device import CPU, Compute
 from vipose.models.training.losses import heatmap_loss, soft_targets
 from vipose.models.training.recipe import SOURCES, StagedRecipe
 from vipose.models.training.spatial import load_network
+from vipose.runtime.codec import sigma_at
 
 __all__ = [
     "Frames",
@@ -183,11 +184,11 @@ def key_frame(spatial: PoseNetwork, batch: SequenceBatch, sigma: float, compute:
     Args:
         spatial: frozen, in evaluation mode, on the device.
         batch: as the loader gives it; what goes into networks and losses moves to the device.
-        sigma: of the targets at 192 pixels of width, in cells.
+        sigma: of the targets at 256 pixels of height, in cells.
         compute: where and in which precision.
     """
     count, frames = batch.images.shape[:2]
-    sigma = sigma * batch.images.shape[3] / 192  # the same spread on the person at every size
+    sigma = sigma_at(sigma, batch.images.shape[2])
     pictures = compute.images(batch.images.flatten(0, 1))
     with compute.autocast():
         out = spatial(pictures)

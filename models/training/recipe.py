@@ -9,6 +9,7 @@ from typing import Literal, Self
 from vipose.models.data.augment import Augmentation
 from vipose.models.data.targets import TargetSpec
 from vipose.models.training.schedule import VIPNAS_S_TUNING, Length, Plan
+from vipose.runtime.codec import sigma_at
 
 __all__ = ["PAPER_SOURCES", "SOURCES", "StagedRecipe"]
 
@@ -28,11 +29,12 @@ class StagedRecipe:
         batches: samples a step, of all processes together.
         rates: largest learning rates.
         epochs: length of the stages in passes over the data instead; None for minutes.
-        plan: shape of the learning rate where the length is given in epochs; minutes have a shape of their own.
-        optimiser: AdamW, or Adam as the papers have it.
-        weight_decay: of AdamW, on matrices and kernels.
+        plan: shape of the learning rate where the length is given in epochs, of every stage alike; minutes have a shape of
+            their own.
+        optimiser: AdamW, or Adam or SGD (momentum 0.9) as the papers have them.
+        weight_decay: of AdamW, on matrices and kernels; of SGD, on everything.
         clip: largest norm of the gradient.
-        sigma: of the targets at crops of 192 pixels of width, cells.
+        sigma: of the targets at crops of 256 pixels of height, cells.
         target: kind of the targets; its sigma is ``sigma``.
         sources: how often people of a source are drawn.
         augmentation: of pictures and boxes.
@@ -46,7 +48,7 @@ class StagedRecipe:
     batches: tuple[int, ...] = (64, 32)
     rates: tuple[float, ...] = (2e-3, 1e-3)
     plan: Plan = VIPNAS_S_TUNING
-    optimiser: Literal["adamw", "adam"] = "adamw"
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
     weight_decay: float = 0.02
     clip: float = 5.0
     sigma: float = 2.0
@@ -55,6 +57,10 @@ class StagedRecipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     published_start: bool = False
     seed: int = 0
+
+    def plan_at(self, stage: int) -> Plan:
+        """Shape of a stage's learning rate where the length is given in epochs."""
+        return self.plan
 
     @property
     def length(self) -> Length:
@@ -80,7 +86,7 @@ class StagedRecipe:
 
     def sigma_at(self, stage: int) -> float:
         """Sigma of a stage's targets in cells: the same spread on the person at every size."""
-        return self.sigma * self.sizes[stage][0] / 192
+        return sigma_at(self.sigma, self.sizes[stage][1])
 
     def target_at(self, stage: int) -> tuple[TargetSpec, float]:
         """Targets of a stage, and what they are multiplied by to become distributions (Gaussians have peaks of 1)."""

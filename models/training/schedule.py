@@ -18,7 +18,10 @@ from typing import Any, Literal
 from vipose.runtime.errors import UsageError
 
 __all__ = [
+    "EFFICIENTPOSE_COCO",
+    "EFFICIENTPOSE_MPII",
     "MMPOSE",
+    "POSENAS_ALL",
     "VIPNAS_S_SUPER",
     "VIPNAS_S_TUNING",
     "VIPNAS_T_SUPER",
@@ -60,7 +63,8 @@ class Plan:
         """Learning rate of a step (from 0) as a share of the largest."""
         share = self.warm_up_from + (1 - self.warm_up_from) * self._warmth(step)
         if self.cosine:
-            return share * 0.5 * (1 + math.cos(math.pi * min(1.0, step / (self.epochs * steps_per_epoch))))
+            steps = self.epochs * steps_per_epoch  # 0 where a stage is skipped
+            return share * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps if steps else 1.0)))
         # Rounded: 200 of 250 epochs stretched to 7 must not fall one step late by the last bit of a float.
         passed = sum(step >= round(milestone * steps_per_epoch, 6) for milestone in self.milestones)
         return share * self.factor**passed
@@ -78,6 +82,16 @@ VIPNAS_T_SUPER = Plan(rate=1e-3, epochs=60, cosine=True)
 """Temporal super-network (same section)."""
 MMPOSE = Plan(rate=5e-4, epochs=210, milestones=(170, 200), warm_up_steps=500, warm_up_from=0.001)
 """The published S-ViPNAS networks as mmpose trains them, with Adam and without weight decay."""
+_COCO_STEPS = 149_813 / 128
+"""Steps of an epoch: labelled people of COCO train2017, 128 a step."""
+EFFICIENTPOSE_COCO = Plan(
+    rate=1e-3, epochs=240, milestones=(200_000 / _COCO_STEPS, 240_000 / _COCO_STEPS), warm_up_steps=500, warm_up_from=0.002
+)
+"""EfficientPose (Zhang et al. 2020) on COCO: its code counts steps, 200 000 and 240 000 of 280 900; they are epochs 171 and 205."""
+EFFICIENTPOSE_MPII = Plan(rate=1e-3, epochs=200, milestones=(150, 170))
+"""EfficientPose on MPII."""
+POSENAS_ALL = Plan(rate=1e-3, epochs=210, milestones=(170, 200))
+"""PoseNAS (Bao et al. 2020), on COCO and on MPII."""
 
 
 class Schedule(ABC):

