@@ -3,7 +3,10 @@
   vipose search spaces                                       what can be searched
   vipose search profile --space fast-fused -o TABLE.json     measure this machine once
   vipose search spatial --supernet RUN/best.pt --pack PACK ... --table TABLE.json --budget 4ms -o S.json
+  vipose search baseline --space S --pack PACK ... --budget 300M --out DIR       random networks, each trained for a while
+  vipose search heads --pack PACK ... --arch efficientpose-a --out DIR           ablations of EfficientPose's head
   vipose search temporal --supernet RUN2/best.pt ... -o T.json
+  vipose search differentiable --space paper-efficientpose-small --pack PACK ... --cost TABLE.json --out RUN     by gradients
   vipose search pareto S.json -o front.png                   accuracy against cost, as a picture
   vipose search ablations ...                                what fusion, warping and frame-specific networks bring
 
@@ -24,7 +27,10 @@ ACTIONS = {
     "spaces": "vipose.models.search.listing",
     "profile": "vipose.models.search.profile",
     "spatial": "vipose.models.search.spatial",
+    "baseline": "vipose.models.search.baseline",
+    "heads": "vipose.models.search.heads",
     "temporal": "vipose.models.search.temporal",
+    "differentiable": "vipose.models.search.differentiable",
     "pareto": "vipose.models.search.pareto",
     "ablations": "vipose.models.search.ablations",
 }

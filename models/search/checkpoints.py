@@ -12,7 +12,7 @@ from vipose.models.networks.elastic import SuperNetwork
 from vipose.models.networks.registry import architecture_from_json
 from vipose.models.search.result import make_folder
 from vipose.models.search.space import Space
-from vipose.models.search.spaces import space
+from vipose.models.search.spaces import elastic_space
 from vipose.models.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from vipose.runtime.errors import InputError, ModelError
 from vipose.runtime.shipped import file_sha256
@@ -55,7 +55,7 @@ def read_supernet(path: Path) -> TrainedSupernet:
     """Read ``best.pt`` of a super-network's training.
 
     Raises:
-        InputError: the file is not there.
+        InputError: the file is not there, or it names a space that has no super-networks.
         ModelError: it is torn or of something else, or its weights do not fit its own description.
     """
     state = load_checkpoint(path)
@@ -64,7 +64,7 @@ def read_supernet(path: Path) -> TrainedSupernet:
     if not state.keys() >= _KEYS:
         has = ", ".join(map(str, list(state)[:6]))
         raise ModelError(f"{path} holds no super-network but {has}; give best.pt of 'vipose train supernet'")
-    searched = space(str(state["space"]))
+    searched = elastic_space(str(state["space"]))
     try:
         biggest = architecture_from_json(state["arch"])
     except ValueError as error:

@@ -19,14 +19,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vipose.models.data.people import Augmentation, PackedPeople, random_view, render
+from vipose.models.data.people import Augmentation, PackedPeople, render
 from vipose.models.data.split import training_probability, validation_rows
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.base import PoseNetwork, scaled_softmax
 from vipose.models.networks.elastic import SuperNetwork
 from vipose.models.training.device import choose, normalise
 from vipose.models.training.loop import channels_last
-from vipose.runtime.codec import decode_frame
+from vipose.runtime.codec import decode_frame, sigma_at
 from vipose.runtime.errors import InputError
 from vipose.runtime.geometry import crop, crop_affine
 from vipose.runtime.oks import oks_matrix
@@ -50,8 +50,8 @@ RECALLS = np.linspace(0, 1, 101)
 SURE = 0.2
 """Joints below this score do not enter a person's score (mmpose's evaluation of ViPNAS)."""
 BATCH = 32
-BLUR, SIGMA, WIDTH = 11, 2.0, 192
-"""DARK's blur and sigma of the shipped graphs, in cells, at their width in pixels."""
+BLUR, SIGMA = 11, 2.0
+"""DARK's blur and sigma of the shipped graphs, in cells."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Validation:
             raise InputError("the packs hold nobody with labels by hand to validate on; add a pack that has some")
         crops, affines = _cut(people, rows, size)
         areas = people.area[rows].astype(np.float64)
-        return cls(crops, affines, people.gt[rows], areas, people.source[rows].astype(str))
+        return cls(crops, affines, people.gt[rows], areas, people.source[rows].astype(str), people.skeleton)
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -204,7 +204,7 @@ def keypoints(
     """
     network.eval()
     device = next(network.parameters()).device
-    sigma = SIGMA * validation.size[0] / WIDTH
+    sigma = sigma_at(SIGMA, validation.size[1])
     found = []
     for start in range(0, len(validation), batch):
         with computing(device, dtype):
@@ -242,6 +242,9 @@ class Evaluator:
         calibration: uint8 crops [B, H, W, 3] to estimate statistics on.
         device: where networks run.
         dtype: of the convolutions; None for bfloat16 where the device computes in it.
+
+    Raises:
+        InputError: the people have other joints than the network.
     """
 
     whole: SuperNetwork
@@ -249,6 +252,14 @@ class Evaluator:
     calibration: Sequence[Tensor]
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype | None = None
+
+    def __post_init__(self) -> None:
+        joints, skeleton = self.whole.biggest.joints, self.validation.skeleton
+        if joints != len(skeleton):
+            raise InputError(
+                f"the super-network has {joints} joints, the people to validate on {len(skeleton)} ({skeleton.name}); give "
+                "packs of the skeleton that it was trained on"
+            )
 
     @property
     def arithmetic(self) -> torch.dtype:
@@ -294,10 +305,7 @@ def _cut(people: PackedPeople, rows: npt.NDArray[np.intp], size: tuple[int, int]
 def _augmented(
     people: PackedPeople, row: int, size: tuple[int, int], strength: Augmentation, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    labelled = np.flatnonzero(people.gt[row, :, 2] > 0)
-    known = np.column_stack([people.gt[row, labelled, :2], labelled]).astype(np.float32)
-    view = random_view(people.boxes[row], known, size, strength, rng)
-    return render(people.images[row], view, size, strength, rng)
+    return render(people.images[row], people.view(row, size, strength, rng), size, strength, rng)
 
 
 def _person_scores(found: FloatArray) -> npt.NDArray[np.float64]:

@@ -1,4 +1,6 @@
-"""A table of milliseconds: what every part of a network takes in ONNX Runtime on this machine, and their sum for a whole one.
+"""A table of milliseconds: what every part of a network takes on this machine, and their sum for a whole one.
+
+Parts are timed in ONNX Runtime on the CPU, one crop a run, or in PyTorch on a GPU, a batch a run.
 
 Parts with equal signatures are measured once, whichever network, space or family they come from. The sum of the parts is corrected by a linear calibration, fitted on whole networks and judged on others:
 
@@ -14,20 +16,27 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime as ort
+import torch
 
 from vipose.models.networks.architecture import Architecture, architecture_hash
-from vipose.models.search.measure import Measurer, Timed, measure_module, time_network, time_networks
+from vipose.models.search.measure import (
+    Measurer,
+    PartTimer,
+    TableMachine,
+    Timed,
+    measure_module,
+    time_network,
+    time_networks,
+)
+from vipose.models.search.measure_device import DeviceMeasurer
 from vipose.models.search.parts import Part, Shape, trace
-from vipose.runtime.bench.machine import processor_name
 from vipose.runtime.errors import InputError, OutputError
-from vipose.runtime.graphs import available_cores
 
 __all__ = [
     "Calibration",
@@ -43,23 +52,6 @@ KIND, SCHEMA = "vipose-latency", 1
 GROUP_PARTS, GROUP_NETWORKS = 16, 4
 """How many run in turn. A table is saved after each group, which takes seconds."""
 Tick = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class TableMachine:
-    """What a table holds for: another processor or ONNX Runtime takes other times. One thread does not mind how many cores there are."""
-
-    processor: str
-    cores: int = field(compare=False)
-    onnxruntime: str
-    threads: int = 1
-
-    @classmethod
-    def this(cls) -> Self:
-        return cls(processor_name(), available_cores(), str(ort.__version__))
-
-    def __str__(self) -> str:
-        return f"{self.processor}, {self.cores} cores, ONNX Runtime {self.onnxruntime}"
 
 
 @dataclass(frozen=True)
@@ -140,18 +132,28 @@ class LatencyTable:
         timed: milliseconds of whole networks by hash.
     """
 
-    def __init__(self, space: str, size: tuple[int, int], measurer: Measurer | None = None) -> None:
+    def __init__(self, space: str, size: tuple[int, int], measurer: PartTimer | None = None) -> None:
         self.space, self.size = space, size
-        self.machine, self.date = TableMachine.this(), datetime.now(UTC).isoformat(timespec="seconds")
+        self.measurer: PartTimer = measurer or Measurer()
+        self.machine, self.date = self.measurer.machine(), datetime.now(UTC).isoformat(timespec="seconds")
         self.parts: dict[str, float] = {}
         self.names: dict[str, str] = {}
         self.timed: dict[str, float] = {}
         self.calibration = Calibration()
         self.error: TableError | None = None
         self.reference_ms: float | None = None
-        self.measurer = measurer or Measurer()
         self._outputs: dict[str, Shape] = {}
         self._known: dict[Architecture, _Known] = {}
+
+    @property
+    def unit(self) -> str:
+        """``ms`` of one crop in ONNX Runtime, or ``GPU ms`` of a batch in PyTorch."""
+        return "GPU ms" if self.machine.pytorch else "ms"
+
+    @property
+    def here(self) -> bool:
+        """Whether it was measured where this process runs, so that what it lacks can be measured now."""
+        return self.machine == self.measurer.machine()
 
     def predict(self, arch: Architecture, *, measure_missing: bool = False) -> float:
         """Milliseconds of one crop through a network.
@@ -163,7 +165,7 @@ class LatencyTable:
         Raises:
             InputError: parts of it have not been measured; see :meth:`missing` and :meth:`measure`.
         """
-        if measure_missing and self.missing(arch) and self.machine == TableMachine.this():
+        if measure_missing and self.missing(arch) and self.here:
             self.measure([arch])
         missing = self.missing(arch)
         if missing:
@@ -187,6 +189,11 @@ class LatencyTable:
         for arch in archs:
             if any(s not in todo for s in self.missing(arch)):
                 todo |= {p.signature: p for p in trace(arch, self.size, self._outputs) if p.signature not in self.parts}
+        return self.measure_parts(todo.values(), tick)
+
+    def measure_parts(self, wanted: Iterable[Part], tick: Tick | None = None) -> int:
+        """As :meth:`measure`, for parts."""
+        todo = {p.signature: p for p in wanted if p.signature not in self.parts}
         # Neighbours share shapes, and so the convolutions around them.
         parts = sorted(todo.values(), key=lambda p: (p.shapes[0][2:], p.shapes, p.output, p.signature))
         for start in range(0, len(parts), GROUP_PARTS):
@@ -197,6 +204,11 @@ class LatencyTable:
             if tick is not None:
                 tick(start + len(group), len(parts))
         return len(parts)
+
+    def part_ms(self, part: Part) -> float:
+        """What a part adds to a prediction; raises KeyError for one that has not been measured."""
+        terms = self.calibration
+        return terms.scale * self.parts[part.signature] + terms.ms_per_mb * _megabytes(part)
 
     def time(self, archs: Iterable[Architecture], tick: Tick | None = None) -> list[float]:
         """Milliseconds of whole networks; those that were timed before are remembered. ``tick``: see :meth:`measure`."""
@@ -249,7 +261,7 @@ class LatencyTable:
             raise OutputError(f"cannot write {path} ({error.strerror}); choose another place with -o") from error
 
     @classmethod
-    def load(cls, path: Path, measurer: Measurer | None = None) -> Self:
+    def load(cls, path: Path, measurer: PartTimer | None = None) -> Self:
         """Read a table; one line on stderr says so where it was measured on another machine or ONNX Runtime.
 
         Raises:
@@ -264,16 +276,18 @@ class LatencyTable:
             raise InputError(f"latency table {path} cannot be read ({error.strerror}); see 'vipose search profile'") from error
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"latency table {path} is damaged ({error!r}); delete it and profile again") from error
-        if table.machine != (here := TableMachine.this()):
+        if not table.here:
+            here = table.measurer.machine()
             text = f"vipose: latency table {path.name} was measured on {table.machine}; this is {here}, so its figures may be off"
             print(text, file=sys.stderr)
         return table
 
     @classmethod
-    def _from_json(cls, data: dict[str, Any], measurer: Measurer | None) -> Self:
+    def _from_json(cls, data: dict[str, Any], measurer: PartTimer | None) -> Self:
         width, height = data["size"]
-        table = cls(str(data["space"]), (int(width), int(height)), measurer)
-        table.machine, table.date = TableMachine(**data["machine"]), str(data["date"])
+        machine = TableMachine(**data["machine"])
+        table = cls(str(data["space"]), (int(width), int(height)), measurer or _measurer_like(machine))
+        table.machine, table.date = machine, str(data["date"])
         table.calibration = Calibration(**data["calibration"])
         table.error = None if data["error"] is None else TableError(**data["error"])
         table.reference_ms = None if data["reference_ms"] is None else float(data["reference_ms"])
@@ -291,7 +305,7 @@ class LatencyTable:
     def _know(self, arch: Architecture) -> _Known:
         if arch not in self._known:
             parts = trace(arch, self.size, self._outputs)
-            megabytes = sum(4 * math.prod(p.output) for p in parts) / 1e6
+            megabytes = sum(map(_megabytes, parts))
             self._known[arch] = _Known(tuple(p.signature for p in parts), megabytes)
         return self._known[arch]
 
@@ -299,3 +313,15 @@ class LatencyTable:
         """Milliseconds of all parts, and megabytes that they put out."""
         known = self._know(arch)
         return sum(self.parts[s] for s in known.signatures), known.megabytes
+
+
+def _megabytes(part: Part) -> float:
+    """What a part puts out."""
+    return 4 * math.prod(part.output) / 1e6
+
+
+def _measurer_like(machine: TableMachine) -> PartTimer:
+    """What can add to a table: it measures in the same engine."""
+    if not machine.pytorch:
+        return Measurer()
+    return DeviceMeasurer(torch.device("cuda" if torch.cuda.is_available() else "cpu"), machine.batch)

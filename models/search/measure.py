@@ -17,8 +17,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -29,11 +29,22 @@ from vipose.models.export import OPSET, DeployedPose
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.registry import build
 from vipose.models.search.parts import Shape, output_shape
+from vipose.runtime.bench.machine import processor_name
 from vipose.runtime.bench.timing import interleaved
 from vipose.runtime.errors import ModelError
-from vipose.runtime.graphs import first_line, runtime_errors, session_options
+from vipose.runtime.graphs import available_cores, first_line, runtime_errors, session_options
 
-__all__ = ["Measurer", "Timed", "measure_module", "time_network", "time_networks"]
+__all__ = [
+    "Measurer",
+    "PartTimer",
+    "TableMachine",
+    "Timed",
+    "fill",
+    "measure_module",
+    "own_numbers",
+    "time_network",
+    "time_networks",
+]
 
 Module = TypeVar("Module", bound=nn.Module)
 Run = Callable[[], object]
@@ -56,6 +67,50 @@ class Timed:
     reference_ms: float
 
 
+@dataclass(frozen=True)
+class TableMachine:
+    """What a table holds for: another processor or ONNX Runtime takes other times. One thread does not mind how many cores there are.
+
+    Attributes:
+        processor: its name, or that of the GPU.
+        cores: of the processor.
+        onnxruntime: version; empty where parts were timed in PyTorch.
+        threads: of ONNX Runtime.
+        pytorch: version, where parts were timed in it.
+        batch: crops a run.
+    """
+
+    processor: str
+    cores: int = field(compare=False)
+    onnxruntime: str
+    threads: int = 1
+    pytorch: str = ""
+    batch: int = 1
+
+    @classmethod
+    def this(cls) -> Self:
+        return cls(processor_name(), available_cores(), str(ort.__version__))
+
+    def __str__(self) -> str:
+        if self.pytorch:
+            return f"{self.processor}, PyTorch {self.pytorch}, batch {self.batch}"
+        return f"{self.processor}, {self.cores} cores, ONNX Runtime {self.onnxruntime}"
+
+
+class PartTimer(Protocol):
+    """What fills a latency table: :class:`Measurer` in ONNX Runtime, or
+    :class:`vipose.models.search.measure_device.DeviceMeasurer` in PyTorch on a GPU."""
+
+    def machine(self) -> TableMachine:
+        """What its times hold for."""
+
+    def parts(self, parts: Sequence[tuple[nn.Module, tuple[Shape, ...]]]) -> Timed:
+        """Milliseconds of modules, each given by the module and the shapes [1, C, H, W] of its inputs."""
+
+    def networks(self, archs: Sequence[Architecture], size: tuple[int, int]) -> Timed:
+        """Milliseconds of whole networks for crops of a size (width, height)."""
+
+
 class Measurer:
     """Times groups of parts or networks against the reference.
 
@@ -68,11 +123,15 @@ class Measurer:
     def __init__(self, rounds: int = 40, quantile: float = 0.1, clock: Callable[[], float] = CLOCK) -> None:
         self.rounds, self.quantile, self.clock = rounds, quantile, clock
 
+    def machine(self) -> TableMachine:
+        """The processor and the ONNX Runtime of this process."""
+        return TableMachine.this()
+
     def parts(self, parts: Sequence[tuple[nn.Module, tuple[Shape, ...]]]) -> Timed:
         """Milliseconds of modules by themselves, each given by the module and the shapes [1, C, H, W] of its inputs."""
         wires = [[s for s in (*shapes, output_shape(module, shapes)) if _blocked(s)] for module, shapes in parts]
         shapes_of_wires = list(dict.fromkeys(s for around in wires for s in around))
-        with _own_numbers():
+        with own_numbers():
             runs = [_part_run(module, shapes) for module, shapes in parts]
             runs += [_wire_run(shape) for shape in shapes_of_wires]
         timed = self._time(runs)
@@ -83,12 +142,12 @@ class Measurer:
 
     def networks(self, archs: Sequence[Architecture], size: tuple[int, int]) -> Timed:
         """Milliseconds of whole networks as they ship, for crops of a size (width, height), one crop a run."""
-        with _own_numbers():
+        with own_numbers():
             runs = [_network_run(arch, size) for arch in archs]
         return self._time(runs)
 
     def _time(self, runs: Sequence[Run]) -> Timed:
-        with _own_numbers():
+        with own_numbers():
             reference = _reference_run()
         # The reference runs at both ends of a round.
         line = [reference, *runs, reference]
@@ -118,7 +177,7 @@ def time_networks(archs: Sequence[Architecture], size: tuple[int, int], repeats:
 
 
 @contextmanager
-def _own_numbers() -> Iterator[None]:
+def own_numbers() -> Iterator[None]:
     """Random weights and inputs that leave the caller's stream of random numbers as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -149,7 +208,7 @@ def _blocked(shape: Shape) -> bool:
 
 
 def _part_run(module: nn.Module, shapes: Sequence[Shape]) -> Run:
-    filled = _filled(module)
+    filled = fill(module)
     ends = [(s[0], _WIRE, *s[2:]) if _blocked(s) else s for s in shapes]
     return _session_run(_Between(filled, shapes), [torch.rand(s) for s in ends], [f"x{n}" for n in range(len(ends))])
 
@@ -168,14 +227,14 @@ def _network_run(arch: Architecture, size: tuple[int, int]) -> Run:
     width, height = size
     with torch.device("meta"):
         network = build(arch)
-    deployed = DeployedPose(_filled(network), sigma=2.0)
+    deployed = DeployedPose(fill(network), sigma=2.0)
     inputs = [torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8)]
     if arch.fusion is not None:
         inputs.append(torch.rand(1, arch.joints, height // 4, width // 4))
     return _session_run(deployed, inputs, ["image", "previous"][: len(inputs)])
 
 
-def _filled(module: Module) -> Module:
+def fill(module: Module) -> Module:
     """A copy on the CPU with random weights of a sane size: numbers that overflow or vanish would take other times."""
     made = copy.deepcopy(module).to_empty(device="cpu").eval()
     with torch.no_grad():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.registry import build
 
-__all__ = ["Part", "Shape", "output_shape", "trace"]
+__all__ = ["Part", "Shape", "output_shape", "part_of", "trace"]
 
 Shape = tuple[int, ...]
 
@@ -67,17 +67,37 @@ def trace(arch: Architecture, size: tuple[int, int], outputs: dict[str, Shape] |
     return found
 
 
+def part_of(module: nn.Module, shapes: tuple[Shape, ...], outputs: dict[str, Shape] | None = None) -> Part:
+    """A module on inputs of these shapes [1, C, H, W] as a part, told apart as in :func:`trace`.
+
+    Args:
+        outputs: as in :func:`trace`.
+    """
+    known: dict[str, Shape] = {} if outputs is None else outputs
+    signature = _signature(repr(module), shapes)
+    if signature not in known:
+        known[signature] = output_shape(module, shapes)
+    return Part(signature, _name(module, shapes), module, shapes, known[signature])
+
+
+def _signature(text: str, shapes: tuple[Shape, ...]) -> str:
+    return hashlib.sha256(f"{text} {shapes}".encode()).hexdigest()[:16]
+
+
+def _name(module: nn.Module, shapes: tuple[Shape, ...]) -> str:
+    return " ".join([type(module).__name__, *("x".join(map(str, shape[1:])) for shape in shapes)])
+
+
 def _probe(module: nn.Module, known: dict[str, Shape], found: list[Part]) -> Callable[..., Tensor]:
     """What stands in for a module's ``forward``: notes the call, and computes only what gives a shape not yet known."""
-    text, kind = repr(module), type(module).__name__
+    text = repr(module)
 
     def forward(*inputs: Tensor) -> Tensor:
         shapes = tuple(tuple(x.shape) for x in inputs)
-        signature = hashlib.sha256(f"{text} {shapes}".encode()).hexdigest()[:16]
+        signature = _signature(text, shapes)
         if signature not in known:
             known[signature] = tuple(type(module).forward(module, *inputs).shape)
-        name = " ".join([kind, *("x".join(map(str, shape[1:])) for shape in shapes)])
-        found.append(Part(signature, name, module, shapes, known[signature]))
+        found.append(Part(signature, _name(module, shapes), module, shapes, known[signature]))
         return torch.empty(known[signature], device="meta")
 
     return forward

@@ -21,8 +21,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vipose.models.arguments import Parser
 from vipose.models.networks.architecture import Architecture, Fusion
 from vipose.models.networks.elastic import skeleton
-from vipose.models.search.latency import LatencyTable, TableError, TableMachine, Tick
-from vipose.models.search.measure import Measurer
+from vipose.models.search.latency import LatencyTable, TableError, Tick
+from vipose.models.search.measure import Measurer, PartTimer
+from vipose.models.search.measure_device import BATCH, cuda_measurer
 from vipose.models.search.space import Choice, Space
 from vipose.models.search.spaces import SPACES, space
 from vipose.runtime.errors import EXIT_OK, InputError, UsageError
@@ -74,6 +75,8 @@ class Profiler:
     """
 
     def __init__(self, searched: Space, config: ProfileConfig, table: LatencyTable) -> None:
+        if config.temporal and not searched.build(searched.biggest).takes_fusion:
+            raise UsageError(f"--temporal: networks of the space '{searched.name}' take single frames; leave it out")
         self.space, self.config, self.table = searched, config, table
         self._rng = np.random.default_rng(config.seed)
         drawn = [self._draw(self._rng) for _ in range(config.networks)]
@@ -146,7 +149,7 @@ class Profiler:
                 yield arch
 
 
-def open_table(path: Path, searched: Space, config: ProfileConfig, measurer: Measurer) -> LatencyTable:
+def open_table(path: Path, searched: Space, config: ProfileConfig, measurer: PartTimer) -> LatencyTable:
     """The table that was begun there, or a new one.
 
     Raises:
@@ -159,7 +162,7 @@ def open_table(path: Path, searched: Space, config: ProfileConfig, measurer: Mea
         f"'{t_space}' at {size[0]}x{size[1]} on {machine}"
         for t_space, size, machine in (
             (table.space, table.size, table.machine),
-            (searched.name, config.size, TableMachine.this()),
+            (searched.name, config.size, measurer.machine()),
         )
     )
     if found != wanted:
@@ -232,6 +235,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", default="192x256", metavar="WxH", help="of the crops (%(default)s)")
     parser.add_argument("--temporal", action="store_true", help="also networks that fuse the heatmaps of the last frame")
     parser.add_argument("--rounds", type=int, default=40, help="runs of everything that is timed (%(default)s)")
+    parser.add_argument(
+        "--gpu", action="store_true", help=f"time {BATCH} crops a run in PyTorch on the first CUDA device instead of ONNX Runtime"
+    )
     parser.add_argument("--seed", type=int, default=ProfileConfig.seed)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress")
@@ -240,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(f"--rounds: {args.rounds} is not allowed (1 or more)")
     searched = space(args.space)
     config = ProfileConfig(args.networks, args.parts, args.temporal, _size(args.size), args.seed)
-    table = open_table(args.output, searched, config, Measurer(args.rounds))
+    table = open_table(args.output, searched, config, cuda_measurer() if args.gpu else Measurer(args.rounds))
     table.save(args.output)  # a place that cannot be written to shows now, not after the first minute
     profiler = Profiler(searched, config, table)
     with _bars(args.quiet) as progress:

@@ -21,7 +21,6 @@ from vipose.models.networks.base import PoseNetwork, scaled_softmax
 from vipose.models.search.evaluate import (
     BLUR,
     SIGMA,
-    WIDTH,
     Accuracy,
     average_precision,
     computing,
@@ -31,7 +30,7 @@ from vipose.models.search.evaluate import (
 from vipose.models.search.sequences import Sequences
 from vipose.models.training.device import normalise
 from vipose.models.training.loop import channels_last
-from vipose.runtime.codec import decode_frame
+from vipose.runtime.codec import decode_frame, sigma_at
 from vipose.runtime.errors import InputError
 from vipose.runtime.geometry import warp_heatmaps
 
@@ -156,7 +155,7 @@ class PropagationEvaluator:
     @torch.no_grad()
     def _heatmaps(self, network: PoseNetwork, sequences: Sequences, t: int, prior: Tensor | None) -> Tensor:
         """Heatmaps [N, K, h, w] of frame t, float32 on the CPU."""
-        out, sigma = [], SIGMA * self.size[0] / WIDTH
+        out, sigma = [], sigma_at(SIGMA, self.size[1])
         images = torch.from_numpy(sequences.images[:, t])
         for start in range(0, len(images), BATCH):
             part = slice(start, start + BATCH)

@@ -87,12 +87,13 @@ class SearchResult:
         method: ``random`` or ``evolution``.
         samples: evaluations that were asked for.
         seed: of the stream of candidates.
-        supernet, supernet_sha256: the checkpoint and what was in it.
+        supernet, supernet_sha256: the checkpoint and what was in it; empty where networks were trained one by one.
         table, table_sha256: the latency table; None for a budget in MACs without one.
         validation: how accuracy was measured: people, digests, calibration, arithmetic.
         candidates: in the order of evaluation; every hash once.
         reference: a network from outside of the search, evaluated in the same way, by its name.
         packs: folders of the people.
+        training: how every network was trained, where they were trained one by one.
     """
 
     space: str
@@ -103,14 +104,15 @@ class SearchResult:
     method: str
     samples: int
     seed: int
-    supernet: str
-    supernet_sha256: str
+    supernet: str = ""
+    supernet_sha256: str = ""
     table: str | None = None
     table_sha256: str | None = None
     validation: dict[str, Any] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     reference: tuple[str, Candidate] | None = None
     packs: tuple[str, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
 
     @property
     def chosen(self) -> Candidate | None:

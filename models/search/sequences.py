@@ -22,6 +22,7 @@ from vipose.models.search.evaluate import Validation
 from vipose.runtime.codec import decode_frame
 from vipose.runtime.errors import InputError
 from vipose.runtime.geometry import FloatArray, compose, crop, crop_affine, warp_between
+from vipose.runtime.skeleton import COCO17, Skeleton
 
 __all__ = ["Sequences", "clip_windows", "drifting_stills"]
 
@@ -40,9 +41,10 @@ class Sequences:
         images: [N, F, H, W, 3] uint8.
         affines: [N, F, 2, 3], stored crop -> network input.
         warps: [N, F - 1, 2, 3], heatmap cells of a frame to cells of the next.
-        labels: [N, F, 17, 3] x, y, v in the pixels of the stored crop.
+        labels: [N, F, K, 3] x, y, v in the pixels of the stored crop.
         areas: [N, F] of the people, square pixels of the stored crop.
         sources: [N] names, e.g. ``clip:dance``.
+        skeleton: of the K joints.
     """
 
     images: npt.NDArray[np.uint8]
@@ -51,6 +53,7 @@ class Sequences:
     labels: npt.NDArray[np.float32]
     areas: FloatArray
     sources: npt.NDArray[np.str_]
+    skeleton: Skeleton = COCO17
 
     def __len__(self) -> int:
         return len(self.images)
@@ -86,7 +89,7 @@ class Sequences:
         rows = self.counted[:, t]
         return Validation(
             torch.from_numpy(self.images[rows, t]), self.affines[rows, t], self.labels[rows, t], self.areas[rows, t],
-            self.sources[rows],
+            self.sources[rows], self.skeleton,
         )  # fmt: skip
 
 
@@ -125,7 +128,7 @@ def clip_windows(
         views = [STAY.look_at(clips.boxes[row], size) for row in rows]
         origins = [compose(view.affine, clips.origin[row]) for view, row in zip(views, rows, strict=True)]
         made.append(_sequence(clips, rows, views, origins, size))
-    return _stack(made, frames, size)
+    return _stack(made, frames, size, clips.skeleton)
 
 
 def drifting_stills(
@@ -147,7 +150,7 @@ def drifting_stills(
         cameras = [Camera(float(np.exp(zoom * t)), (dx * t, dy * t), turn * t, False) for t in range(frames)]
         views = [camera.look_at(people.boxes[row], size) for camera in cameras]
         made.append(_sequence(people, np.full(frames, row), views, [v.affine for v in views], size))
-    return _stack(made, frames, size)
+    return _stack(made, frames, size, people.skeleton)
 
 
 def _sequence(
@@ -168,32 +171,38 @@ def _sequence(
         np.stack([_labels(people, int(row)) for row in rows])[None],
         people.area[rows].astype(np.float64)[None],
         people.source[rows[:1]].astype(str),
+        people.skeleton,
     )
 
 
 def _labels(people: PackedPeople, row: int) -> npt.NDArray[np.float32]:
-    """[17, 3] x, y, v in the pixels of the stored crop."""
+    """[K, 3] x, y, v in the pixels of the stored crop."""
     if (people.gt[row, :, 2] > 0).any():
         return np.asarray(people.gt[row], np.float32)
     maps = people.teacher(row)
     if maps is None:
-        return np.zeros((17, 3), np.float32)
+        return np.zeros((len(people.skeleton), 3), np.float32)
     affine = crop_affine(people.boxes[row], TEACHER_SIZE)
     found = decode_frame(np.asarray(maps[None], np.float32) / np.float32(255), affine[None], TEACHER_SIZE, "udp", blur=11)[0]
     return np.column_stack([found[:, :2], 2 * (found[:, 2] >= TEACHER_SCORE)]).astype(np.float32)
 
 
-def _stack(made: Sequence[Sequences], frames: int, size: tuple[int, int]) -> Sequences:
+def _stack(made: Sequence[Sequences], frames: int, size: tuple[int, int], skeleton: Skeleton) -> Sequences:
     empty = Sequences(
         np.zeros((0, frames, size[1], size[0], 3), np.uint8),
         np.zeros((0, frames, 2, 3)),
         np.zeros((0, frames - 1, 2, 3)),
-        np.zeros((0, frames, 17, 3), np.float32),
+        np.zeros((0, frames, len(skeleton), 3), np.float32),
         np.zeros((0, frames)),
         np.zeros(0, "U1"),
+        skeleton,
     )
     return _joined((empty, *made))
 
 
 def _joined(parts: Sequence[Sequences]) -> Sequences:
-    return Sequences(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Sequences)))
+    if any(part.skeleton != parts[0].skeleton for part in parts):
+        raise InputError("clips and packs have different skeletons; give those of one skeleton")
+    names = [f.name for f in fields(Sequences) if f.name != "skeleton"]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Sequences(**arrays, skeleton=parts[0].skeleton)

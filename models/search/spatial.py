@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from vipose.models.arguments import Parser
+from vipose.models.arguments import Parser, crop_size, positive
 from vipose.models.data.people import Augmentation, PackedPeople
 from vipose.models.networks.architecture import Architecture, architecture_hash
 from vipose.models.networks.named import read_architecture
@@ -200,6 +200,8 @@ def reopen(args: argparse.Namespace) -> SpatialSearch:
     """
     result = load_result(args.result)
     architecture(result)
+    if result.training:
+        raise InputError(f"the networks of {args.result} were trained one by one; the best lies beside it as best.pt")
     trained = read_supernet(args.supernet or Path(result.supernet))
     if trained.sha256 != result.supernet_sha256:
         raise InputError(f"the super-network is another one than that of {args.result}; name the right one with --supernet")
@@ -266,13 +268,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", help="4.2ms (needs --table) or 300M multiply-accumulates of one crop")
     parser.add_argument("--table", type=Path, metavar="JSON", help="latency table of 'vipose search profile'")
     parser.add_argument("--method", choices=METHODS, default="random", help="%(default)s, as in the paper, or evolution")
-    parser.add_argument("--samples", type=_positive, default=500, metavar="N", help="networks to look at (%(default)s)")
+    parser.add_argument("--samples", type=positive, default=500, metavar="N", help="networks to look at (%(default)s)")
     parser.add_argument(
         "--at-least", type=float, default=0.8, metavar="SHARE", help="of the budget; cheaper ones are skipped (%(default)s)"
     )
-    parser.add_argument("--size", type=_size, metavar="WxH", help="crops for the accuracy (default: the last of the training)")
+    parser.add_argument("--size", type=crop_size, metavar="WxH", help="crops for the accuracy (default: the last of the training)")
     parser.add_argument(
-        "--calibration", type=_positive, default=CALIBRATION, metavar="N",
+        "--calibration", type=positive, default=CALIBRATION, metavar="N",
         help=f"batches of {BATCH} crops to estimate statistics on (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the stream of candidates (%(default)s)")
@@ -283,7 +285,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--extract", type=Path, metavar="PT", help="write the chosen network as a checkpoint")
     parser.add_argument("--from", dest="result", type=Path, metavar="JSON", help="extract from this result, do not search")
     add_device(parser)
-    parser.add_argument("--threads", type=_positive, help="of torch (default: all cores)")
+    parser.add_argument("--threads", type=positive, help="of torch (default: all cores)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no report")
     args = parser.parse_args(argv)
     if args.result is not None:
@@ -294,17 +296,3 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if missing:
         raise UsageError(f"{', '.join(missing)} missing; see 'vipose search spatial --help'")
     return args
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: want 1 or more")
-    return number
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal()) or int(width) % 32 or int(height) % 32 or not int(width) * int(height):
-        raise argparse.ArgumentTypeError(f"{text}: want WIDTHxHEIGHT in multiples of 32, such as 96x128")
-    return int(width), int(height)

@@ -70,7 +70,7 @@ def test_a_joint_lies_in_the_crop_where_its_affine_says(people: PackedPeople) ->
 
 
 def test_packs_without_labels_are_refused(people: PackedPeople, tmp_path: Path) -> None:
-    foreign = PackedPeople([drawn_pack(tmp_path / "sports", 5, "sports")])
+    foreign = PackedPeople([drawn_pack(tmp_path / "sports", 5, "clip:sports")])
     with pytest.raises(InputError, match="nobody with labels by hand"):
         Validation.of(foreign, SIZE)
     assert len(Validation.of(foreign, SIZE, np.arange(5))) == 5
