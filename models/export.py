@@ -1,4 +1,4 @@
-"""Torch networks to ONNX graphs that carry their metadata: uint8 NHWC in, heatmaps out, weights stored as fp16 or fp32.
+"""Torch networks to ONNX graphs that carry their metadata: uint8 NHWC in, heatmaps out, weights in fp16, fp32 or int8.
 
 Every graph that is written is run in ONNX Runtime and compared with torch first; one that differs is not kept.
 """
@@ -9,11 +9,14 @@ import hashlib
 import io
 import json
 import os
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import torch
@@ -24,23 +27,30 @@ from vipose.models.data.teacher import MEAN, STD
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.base import PoseNetwork, scaled_softmax
 from vipose.models.networks.registry import build
+from vipose.models.tidy import merge_reductions, tidy
+from vipose.runtime.codec import dark_blur, sigma_at
 from vipose.runtime.errors import ModelError, OutputError
 from vipose.runtime.metadata import KEY, Codec, GraphMetadata, InputSpec, weights_sha256
-from vipose.runtime.skeleton import COCO17
+from vipose.runtime.shipped import SHIPPED_PRECISIONS, Precision, graph_file
+from vipose.runtime.skeleton import SKELETONS, Skeleton
 
 __all__ = [
     "DeployedPose",
     "Precision",
     "TracedPose",
     "export_pose",
+    "pose_metadata",
+    "skeleton_of",
     "store_fp16",
     "trace_pose",
     "write_graph",
     "write_pose",
 ]
 
-Precision = Literal["fp16", "fp32"]
 OPSET = 17
+Array = npt.NDArray[Any]
+_TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.5}
+"""Largest difference from torch as a share of the largest value; int8: root mean squares of difference and values."""
 
 
 class DeployedPose(nn.Module):
@@ -48,6 +58,10 @@ class DeployedPose(nn.Module):
 
     The mean is subtracted in the graph (folding it into a bias is wrong at the border, where padding is zero after
     normalisation); 1 / std is folded into the first convolution. Logits become heatmaps by a softmax over positions.
+
+    Args:
+        network: is changed: it belongs to this module from now on.
+        sigma: of the heatmaps that a softmax makes, cells.
     """
 
     def __init__(self, network: PoseNetwork, sigma: float) -> None:
@@ -57,6 +71,7 @@ class DeployedPose(nn.Module):
         self.register_buffer("mean", torch.from_numpy(MEAN).view(1, 3, 1, 1))
         first = network.first_convolution()
         first.weight.data = first.weight.data / torch.from_numpy(STD).view(1, 3, 1, 1)
+        merge_reductions(network)
 
     def forward(self, image: Tensor, previous: Tensor | None = None) -> Tensor:
         out: Tensor = self.network(image.permute(0, 3, 1, 2).float() - self.mean, previous)
@@ -64,7 +79,11 @@ class DeployedPose(nn.Module):
 
 
 def export_pose(
-    network: PoseNetwork, path: Path, metadata: GraphMetadata, precision: Precision = "fp16"
+    network: PoseNetwork,
+    path: Path,
+    metadata: GraphMetadata,
+    precision: Precision = "fp16",
+    crops: npt.NDArray[np.uint8] | None = None,
 ) -> dict[str, Any]:
     """Export a trained network; returns facts for its card.
 
@@ -72,22 +91,47 @@ def export_pose(
         network: in any mode, on the CPU; it is not changed.
         path: the graph's file; replaced at the end only.
         metadata: without ``sha256``, which is computed here.
-        precision: how weights are stored. Computation is fp32 either way.
+        precision: how weights are stored; computation is fp32 but in int8.
+        crops: [N, H, W, 3] uint8 of people, by which ranges are measured; for int8 only, and needed there.
 
     Raises:
-        ModelError: ONNX Runtime and torch differ by more than 1e-3 (fp32) or 2e-2 (fp16 weights).
+        ModelError: ONNX Runtime and torch differ by more than 1e-3 (fp32) or 2e-2 (fp16 weights), or in int8 so that the
+            graph would be of no use; a temporal network cannot be written in int8.
+        UsageError: a package is missing that int8 needs.
     """
     traced = trace_pose(network, metadata)
-    return write_graph(traced.model, path, metadata, traced.feeds, traced.expected, precision)
+    if precision != "int8":
+        return write_graph(traced.model, path, metadata, traced.feeds, traced.expected, precision)
+    from vipose.models.quantise import agreement, quantise
+
+    if crops is None or not len(crops):
+        raise ModelError(f"export of '{metadata.network}' in int8: it needs crops of people to measure ranges on")
+    if network.arch.fusion is not None:
+        raise ModelError(f"'{metadata.network}' takes the heatmaps of the last frame; only single-frame networks go to int8")
+    model, expected = quantise(traced.model, crops), traced.answers(crops)
+    agreed = agreement(model, crops, expected, metadata)
+    facts = write_graph(model, path, metadata, {"image": crops[:_COMPARED]}, {"heatmaps": expected[:_COMPARED]}, "int8")
+    return facts | {"parameters": count_parameters(traced.model), "agreement": asdict(agreed)}
+
+
+_COMPARED = 16
+"""Crops of people by which an int8 graph is compared with torch."""
 
 
 @dataclass(frozen=True)
 class TracedPose:
-    """An ONNX graph in memory, and an example of what it takes and must give, two crops."""
+    """An ONNX graph in memory, an example of what it takes and must give, two crops, and the torch module it was made of."""
 
     model: onnx.ModelProto
-    feeds: dict[str, np.ndarray[Any, Any]]
-    expected: dict[str, np.ndarray[Any, Any]]
+    feeds: dict[str, Array]
+    expected: dict[str, Array]
+    deployed: DeployedPose
+
+    def answers(self, crops: npt.NDArray[np.uint8], batch: int = 8) -> npt.NDArray[np.float32]:
+        """Heatmaps [N, K, h, w] that torch gives for crops [N, H, W, 3] of a single-frame network."""
+        with torch.inference_mode():
+            parts = [self.deployed(torch.from_numpy(crops[i : i + batch])) for i in range(0, len(crops), batch)]
+        return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
 def trace_pose(network: PoseNetwork, metadata: GraphMetadata) -> TracedPose:
@@ -106,21 +150,24 @@ def trace_pose(network: PoseNetwork, metadata: GraphMetadata) -> TracedPose:
         inputs += (torch.rand(shape, generator=generator),)
     names = ["image", "previous"][: len(inputs)]
     buffer = io.BytesIO()
-    torch.onnx.export(
-        deployed,
-        inputs,
-        buffer,  # type: ignore[arg-type]  # the exporter without dynamo writes to streams too
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=names,
-        output_names=["heatmaps"],
-        dynamic_axes={name: {0: "N"} for name in [*names, "heatmaps"]},
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's advice is for who writes the networks
+        torch.onnx.export(
+            deployed,
+            inputs,
+            buffer,  # type: ignore[arg-type]  # the exporter without dynamo writes to streams too
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=["heatmaps"],
+            dynamic_axes={name: {0: "N"} for name in [*names, "heatmaps"]},
+        )
     model = onnx.load_model_from_string(buffer.getvalue())
+    tidy(model)
     with torch.inference_mode():
         expected = deployed(*inputs).numpy()
     feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
-    return TracedPose(model, feeds, {"heatmaps": expected})
+    return TracedPose(model, feeds, {"heatmaps": expected}, deployed)
 
 
 def store_fp16(model: onnx.ModelProto, smallest: int = 256) -> None:
@@ -145,16 +192,27 @@ def write_graph(
     model: onnx.ModelProto,
     path: Path,
     metadata: GraphMetadata,
-    feeds: dict[str, np.ndarray[Any, Any]],
-    expected: dict[str, np.ndarray[Any, Any]],
+    feeds: dict[str, Array],
+    expected: dict[str, Array],
     precision: Precision,
 ) -> dict[str, Any]:
     """Store weights, add metadata, compare with torch in ONNX Runtime, write and rename into place.
 
+    Args:
+        model: is changed; for int8 it is quantised already.
+        path: the graph's file; replaced at the end only.
+        metadata: without ``sha256``, which is computed here.
+        feeds, expected: an example of what the graph takes and must give.
+        precision: how weights are stored, and how exactly the graph must agree.
+
     Returns:
         ``file``, ``bytes``, ``sha256`` (of the file), ``parameters``, ``max_difference``.
+
+    Raises:
+        ModelError: ONNX Runtime does not give what is expected; nothing was written.
+        OutputError: the file cannot be written.
     """
-    parameters = sum(int(np.prod(t.dims)) for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
+    parameters = count_parameters(model)
     if precision == "fp16":
         store_fp16(model)
     digest = weights_sha256({t.name: numpy_helper.to_array(t).tobytes() for t in model.graph.initializer})
@@ -166,9 +224,9 @@ def write_graph(
     session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
     outputs = session.run(list(expected), feeds)
     worst = max(float(np.abs(a - b).max()) for a, b in zip(outputs, expected.values(), strict=True))
-    scale = max(float(np.abs(b).max()) for b in expected.values())
-    if worst > (1e-3 if precision == "fp32" else 2e-2) * max(scale, 1e-6):
-        raise ModelError(f"export of '{metadata.network}': ONNX Runtime and torch differ by {worst:.2g}; not written")
+    if not _agree(outputs, list(expected.values()), precision):
+        what = f"export of '{metadata.network}' in {precision}"
+        raise ModelError(f"{what}: ONNX Runtime and torch differ by {worst:.2g}; not written")
     part = path.with_name(path.name + ".part")
     try:
         part.write_bytes(content)
@@ -184,30 +242,120 @@ def write_graph(
     }
 
 
-def pose_metadata(arch: Architecture, network: str, size: tuple[int, int], card: dict[str, Any], **extra: Any) -> GraphMetadata:
-    """Metadata of a pose network trained here; ``extra`` sets T and phase of a temporal one."""
+def count_parameters(model: onnx.ModelProto) -> int:
+    """Number of weights in fp32."""
+    return sum(int(np.prod(t.dims)) for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
+
+
+def _agree(outputs: Sequence[Array], expected: Sequence[Array], precision: Precision) -> bool:
+    """Whether outputs are close to what is expected, see :data:`_TOLERANCES`."""
+
+    def size(arrays: Sequence[Array]) -> float:
+        values = np.concatenate([a.ravel() for a in arrays]).astype(np.float64)
+        return float(np.sqrt(np.mean(values**2)) if precision == "int8" else np.abs(values).max())
+
+    difference = size([a - b for a, b in zip(outputs, expected, strict=True)])
+    return difference <= _TOLERANCES[precision] * max(size(expected), 1e-6)  # False for a NaN, too
+
+
+def skeleton_of(joints: int) -> Skeleton:
+    """The skeleton of a network by its number of heatmaps; raises ModelError where none or several have so many joints."""
+    fitting = [skeleton for skeleton in SKELETONS.values() if len(skeleton) == joints]
+    if len(fitting) != 1:
+        known = ", ".join(f"{name} {len(skeleton)}" for name, skeleton in SKELETONS.items())
+        raise ModelError(f"no skeleton of {joints} joints is known (there are {known}); train on one of these")
+    return fitting[0]
+
+
+def pose_metadata(
+    arch: Architecture,
+    network: str,
+    size: tuple[int, int],
+    card: dict[str, Any],
+    sigma: float = 2.0,
+    **extra: Any,
+) -> GraphMetadata:
+    """Metadata of a pose network trained here.
+
+    Args:
+        arch: its number of joints tells the skeleton.
+        network: its name.
+        size: width, height of the crops, pixels.
+        card: what only people read.
+        sigma: of the training's targets in cells at crops of 256 rows; see :func:`vipose.runtime.codec.sigma_at`.
+        extra: T and phase of a temporal network.
+    """
+    skeleton, cells = skeleton_of(arch.joints), sigma_at(sigma, size[1])
     return GraphMetadata(
         task="pose-spatial" if arch.fusion is None else "pose-temporal",
         network=network,
         input=InputSpec(*size, mean=tuple(MEAN.tolist()), std=tuple(STD.tolist())),
         architecture=arch.to_json(),
-        skeleton=COCO17.name,
-        codec=Codec("udp", sigma=2.0, stride=4, blur=11),
-        flip=COCO17.flip,
+        skeleton=skeleton.name,
+        codec=Codec("udp", sigma=cells, stride=4, blur=dark_blur(cells)),
+        flip=skeleton.flip,
         licence=card.get("licence", ""),
         card=card,
         **extra,
     )
 
 
-def write_pose(network: PoseNetwork, folder: Path, metadata: GraphMetadata) -> None:
-    """Write NAME.onnx (fp16 weights), NAME.fp32.onnx and the card NAME.json."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_pose(
+    network: PoseNetwork,
+    folder: Path,
+    metadata: GraphMetadata,
+    precisions: Sequence[Precision] = SHIPPED_PRECISIONS,
+    crops: npt.NDArray[np.uint8] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Write a network in some precisions, ``NAME.onnx`` (fp16), ``NAME.fp32.onnx``, ``NAME.int8.onnx``, and the card ``NAME.json``.
+
+    What the card says of files in other precisions stays, if those are of the same weights.
+
+    Args:
+        network: trained, on the CPU; it is not changed.
+        folder: made where it is not there.
+        metadata: of the graphs.
+        precisions: in which to write.
+        crops: for int8, see :func:`export_pose`.
+
+    Returns:
+        Facts about the files that were written, by precision.
+
+    Raises:
+        ModelError: a graph does not agree with torch; those before it were written, the card was not.
+        UsageError: a package is missing that int8 needs.
+        OutputError: the folder cannot be written.
+    """
     name = metadata.network
-    files = {
-        "fp16": export_pose(network, folder / f"{name}.onnx", metadata, "fp16"),
-        "fp32": export_pose(network, folder / f"{name}.fp32.onnx", metadata, "fp32"),
-    }
-    card = {k: v for k, v in asdict(metadata).items() if k not in ("card", "sha256")} | metadata.card | {"files": files}
-    text = json.dumps(card, indent=1, allow_nan=False) + "\n"
-    (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"folder {folder} cannot be made ({error.strerror}); choose another") from error
+    made: dict[str, Any] = {}
+    for precision in precisions:
+        made[precision] = export_pose(network, folder / graph_file(name, precision), metadata, precision, crops)
+    weights = weights_sha256({k: v.numpy().tobytes() for k, v in network.state_dict().items()})
+    card = {k: v for k, v in asdict(metadata).items() if k not in ("card", "sha256")} | metadata.card
+    path = folder / f"{name}.json"
+    card |= {"weights_sha256": weights, "files": {**_files_of(path, weights), **made}}
+    _write_text(path, json.dumps(card, indent=1, allow_nan=False) + "\n")
+    return made
+
+
+def _files_of(card: Path, weights: str) -> dict[str, Any]:
+    """Entries of an older card for files of the same weights that are still there."""
+    try:
+        told = json.loads(card.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # there is none, or none that could be kept
+        return {}
+    files = told.get("files") if isinstance(told, dict) and told.get("weights_sha256") == weights else None
+    if not isinstance(files, dict):
+        return {}
+    return {p: f for p, f in files.items() if isinstance(f, dict) and card.with_name(str(f.get("file"))).is_file()}
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror}); choose another folder") from error

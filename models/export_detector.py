@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from vipose.models.arguments import Parser
 from vipose.models.data.detection import read_pictures, split
 from vipose.models.decode_graph import append_decoding
-from vipose.models.export import OPSET, Precision, write_graph
+from vipose.models.export import OPSET, write_graph
 from vipose.models.networks.detector import STRIDES, Detector, DetectorArch, DetectorGraph
 from vipose.models.training.detection_eval import detect_picture, fit_calibration
 from vipose.models.training.loop import load_checkpoint
 from vipose.runtime.errors import ModelError
 from vipose.runtime.metadata import GraphMetadata, InputSpec
+from vipose.runtime.shipped import SHIPPED_PRECISIONS, graph_file
 
 __all__ = ["FACTS", "NAME", "PIXELS", "detector_metadata", "export_detector", "main", "write_detector"]
 
@@ -95,10 +96,9 @@ def write_detector(network: Detector, folder: Path, card: dict[str, Any]) -> dic
     folder.mkdir(parents=True, exist_ok=True)
     metadata = detector_metadata(network.arch, card)
     files = {}
-    suffixes: dict[Precision, str] = {"fp16": ".onnx", "fp32": ".fp32.onnx"}
-    for precision, suffix in suffixes.items():
+    for precision in SHIPPED_PRECISIONS:
         model, feeds, expected = export_detector(network)
-        files[precision] = write_graph(model, folder / f"{NAME}{suffix}", metadata, feeds, expected, precision)
+        files[precision] = write_graph(model, folder / graph_file(NAME, precision), metadata, feeds, expected, precision)
     shown = {k: v for k, v in asdict(metadata).items() if k not in ("card", "sha256")}
     shown |= metadata.card | {"files": files}
     text = json.dumps(shown, indent=1, allow_nan=False) + "\n"

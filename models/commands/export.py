@@ -1,8 +1,12 @@
 """Export a training run to ONNX graphs with their metadata and cards.
 
   vipose export RUN/best.pt -o DIR      NAME.onnx (weights stored as fp16), NAME.fp32.onnx and the card NAME.json
+  vipose export derived.pt -o DIR --name mine
+  vipose export RUN/best.pt -o DIR --precision int8 --calibrate PACK [PACK ...]     NAME.int8.onnx as well
 
-A run of 's-vipnas' gives one graph, a run of 't-vipnas' or what 'vipose search temporal --extract' wrote one a phase. Figures and remarks of the card come from --card.
+Any run of a pose network is taken (s-vipnas, efficientpose, posenas, a baseline), and what a search extracted or derived. It gives
+one graph; a run of 't-vipnas' or what 'vipose search temporal --extract' wrote gives one a phase. Figures and remarks of the card
+come from --card.
 """
 
 from __future__ import annotations
@@ -10,55 +14,92 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vipose.runtime.errors import EXIT_OK, InputError
+from vipose.runtime.errors import EXIT_OK, InputError, UsageError
+from vipose.runtime.shipped import PRECISIONS, SHIPPED_PRECISIONS, graph_file, graph_name
+
+if TYPE_CHECKING:
+    from vipose.models.export_run import ExportableRun
+    from vipose.runtime.metadata import GraphMetadata
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, help="best.pt of a run")
+    """Options of ``vipose export``."""
+    parser.add_argument("checkpoint", type=Path, help="best.pt of a run, or a network that a search wrote")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the graphs")
-    parser.add_argument("--name", help="network name (default: s-vipnas or t-vipnas)")
+    parser.add_argument("--name", help="network name (default: as published, or by family: s-vipnas, efficientpose-a, ...)")
     parser.add_argument("--card", type=Path, help="JSON with what only people read: data, licences, recipe, figures")
+    parser.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, default=list(SHIPPED_PRECISIONS), metavar="P",
+        help=f"one or more of {', '.join(PRECISIONS)} (default: {' '.join(SHIPPED_PRECISIONS)}); int8 also computes in 8 bits",
+    )  # fmt: skip
+    parser.add_argument("--calibrate", type=Path, nargs="+", metavar="PACK", help="int8: people on whom ranges are measured")
+    parser.add_argument("--crops", type=int, metavar="N", help="int8: how many people of the packs (default 128)")
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
-
+    """Write graphs and cards; raises ViposeError."""
+    _check(args)
     from vipose.models.export import pose_metadata, write_pose
-    from vipose.models.networks.registry import architecture_from_json, build
+    from vipose.models.export_run import read_run
 
-    if not args.checkpoint.exists():
-        raise InputError(f"{args.checkpoint} does not exist; give best.pt of a run of 'vipose train'")
-    card: dict[str, Any] = json.loads(args.card.read_text(encoding="utf-8")) if args.card else {}
-    state = torch.load(args.checkpoint, map_location="cpu", weights_only=False)
-    if not isinstance(state, dict) or not {"state_dict", "recipe"} <= state.keys() or not {"arch", "archs"} & state.keys():
-        raise InputError(f"{args.checkpoint} is no best.pt of 'vipose train s-vipnas' or 't-vipnas'")
-    size, weights = tuple(state["recipe"]["sizes"][-1]), state["state_dict"]
-    if "space" in state:
-        raise InputError(f"{args.checkpoint} is a super-network; 'vipose search' finds and extracts networks of it")
-    if "archs" not in state and state["arch"]["fusion"] is None:
-        network = build(architecture_from_json(state["arch"]))
-        network.load_state_dict(weights)
-        write_pose(network, args.out, pose_metadata(network.arch, args.name or "s-vipnas", size, card))
-        return EXIT_OK
-    phases = int(state["recipe"]["T"])
-    for phase, (arch, number) in enumerate(_phases(state, phases), 1):
-        network = build(architecture_from_json(arch))
-        prefix = f"{number}."
-        network.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
-        name = f"{args.name or 't-vipnas'}-{phase}"
-        write_pose(network, args.out, pose_metadata(network.arch, name, size, card, T=phases, phase=phase))
+    card, found = _card(args.card), read_run(args.checkpoint)
+    name = args.name or found.name
+    if found.temporal and "int8" in args.precision:
+        raise UsageError("int8 is for single-frame networks: graphs that carry heatmaps on cannot be written in it")
+    for phase, network in enumerate(found.networks, 1):
+        phases = {"T": len(found.networks), "phase": phase} if found.temporal else {}
+        called = f"{name}-{phase}" if found.temporal else name
+        metadata = pose_metadata(network.arch, called, found.size, card, found.sigma, **phases)
+        crops = _crops(args, metadata) if "int8" in args.precision else None
+        made = write_pose(network, args.out, metadata, tuple(dict.fromkeys(args.precision)), crops)
+        _report(args.out, made, found)
     return EXIT_OK
 
 
-def _phases(state: dict[str, Any], phases: int) -> list[tuple[dict[str, Any], int]]:
-    """(architecture, number of its network in the weights) of every phase; one network may serve them all.
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be before anything is loaded."""
+    wanted = "int8" in args.precision
+    if wanted and not args.calibrate:
+        raise UsageError("int8 measures the ranges of values on people: add --calibrate PACK (made by 'vipose train pack')")
+    if not wanted and (args.calibrate or args.crops is not None):
+        raise UsageError("--calibrate and --crops belong to int8; add --precision int8, or leave them out")
+    if args.crops is not None and args.crops < 1:
+        raise UsageError(f"--crops {args.crops} must be above 0")
+    name = args.name
+    if name is not None and (graph_name(Path(graph_file(name, "fp16"))) != name or name.endswith(".onnx")):
+        raise UsageError(f"--name '{name}' cannot be the name of a network; use letters, digits, - and _, without .onnx")
 
-    Runs have one description for all phases (``arch``) or a list (``archs``).
-    """
-    archs: list[dict[str, Any]] = state.get("archs") or [state["arch"]]
-    count = 1 + max(int(key.split(".", 1)[0]) for key in state["state_dict"])
-    return [(archs[min(p, len(archs)) - 1], min(p, count) - 1) for p in range(1, phases + 1)]
+
+def _card(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"card {path} cannot be read ({error.strerror}); check the path") from error
+    except ValueError as error:
+        raise InputError(f"card {path} is no JSON ({error}); correct it") from error
+    if not isinstance(card, dict):
+        raise InputError(f"card {path} is no JSON object; put what it says between {{ and }}")
+    return card
+
+
+def _crops(args: argparse.Namespace, metadata: GraphMetadata) -> Any:
+    from vipose.models.quantise import CROPS, calibration_crops
+
+    return calibration_crops(args.calibrate, metadata, args.crops or CROPS)
+
+
+def _report(folder: Path, made: dict[str, dict[str, Any]], found: ExportableRun) -> None:
+    """One line a file."""
+    for facts in made.values():
+        agreed = facts.get("agreement")
+        said = f"differs from torch by {facts['max_difference']:.2g} at most"
+        if agreed and agreed["mean_cells"] is not None:
+            said = f"moves keypoints by {agreed['mean_cells']:.2f} heatmap cells in the mean of {agreed['crops']} crops"
+        width, height = found.size
+        print(f"wrote {folder / facts['file']}: {width}x{height}, {facts['bytes'] / 1e6:.1f} MB, {said}")
