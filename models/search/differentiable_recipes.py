@@ -38,9 +38,9 @@ class DifferentiableRecipe(StagedRecipe):
     rates: tuple[float, ...] = (2e-3, 1e-3)
     share: float = 0.2
     paths: int | None = 1
-    weight: float = 0.3
+    weight: float = 1.0
     tau: float = 15.0
-    alpha_rate: float = 1e-2
+    alpha_rate: float = 0.05
     alpha_betas: tuple[float, float] = (0.9, 0.999)
     alpha_decay: float = 0.0
     plans: tuple[Plan, ...] | None = None
@@ -55,8 +55,9 @@ class DifferentiableRecipe(StagedRecipe):
 
 
 OURS = DifferentiableRecipe()
-"""Cross-entropy over positions at small crops, which learns from the first step; the architecture learns thirty times as fast as
-in the papers, as it has so few steps."""
+"""Cross-entropy over positions at small crops, which learns from the first step. The architecture learns far faster than in the
+papers, as it has hundreds of steps instead of ten thousands: in 12 minutes a rate of 0.01 and a weight of 0.3 left the
+probabilities almost even (entropy 1.81 of 1.95) and the cost 17 % above its budget, 0.05 and 1 decided many layers (1.33) on it."""
 
 EFFICIENTPOSE_PAPER = DifferentiableRecipe(
     output="heatmaps",
