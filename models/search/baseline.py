@@ -20,19 +20,12 @@ from pathlib import Path
 
 from vipose.models.arguments import Parser, positive
 from vipose.models.networks.architecture import Architecture, architecture_hash
-from vipose.models.search.cost import cost
-from vipose.models.search.explore import Proposal, Rank, random_search, spatial_problem
+from vipose.models.search.budgeted import BudgetedSearch
+from vipose.models.search.evaluate import Accuracy
+from vipose.models.search.explore import random_search
 from vipose.models.search.latency import LatencyTable
-from vipose.models.search.report import report, watched
-from vipose.models.search.result import (
-    Candidate,
-    SearchResult,
-    load_result,
-    make_folder,
-    parse_budget,
-    save_result,
-    show_cost,
-)
+from vipose.models.search.report import report
+from vipose.models.search.result import SearchResult, load_result, make_folder, parse_budget
 from vipose.models.search.space import Space
 from vipose.models.search.spaces import SPACES, space
 from vipose.models.search.trained import Trials, add_trials, trials
@@ -46,42 +39,26 @@ FILE = "baseline.json"
 
 
 @dataclass
-class Baseline:
-    """A random search with everything it needs; :meth:`run` goes on from what ``result`` holds.
+class Baseline(BudgetedSearch):
+    """A random search that trains; :meth:`run` goes on from what ``result`` holds.
 
     Attributes:
-        result: settings, and candidates so far.
-        folder: of the result, the best network and the runs.
         trials: train and measure.
-        table: predicts milliseconds; None for a budget in MACs without a table.
     """
 
-    result: SearchResult
-    folder: Path
     trials: Trials
-    table: LatencyTable | None
 
-    def cost(self, arch: Architecture) -> float:
-        """In the unit of the budget."""
-        if self.result.budget.unit == "MACs":
-            return cost(arch, self.result.cost_size).macs
-        assert self.table is not None  # checked where it was read
-        return self.table.predict(arch, measure_missing=True)
+    @property
+    def folder(self) -> Path:
+        """Of the result, the best network and the runs."""
+        return self.path.parent
 
-    def evaluate(self, proposal: Proposal[Architecture]) -> Rank:
-        """Rank of a proposal; one that the result holds already is not trained again."""
-        arch, digest = proposal.described, architecture_hash(proposal.described)
-        candidate = self.result.found(digest)
-        if candidate is None:
-            accuracy, costs = self.trials.measure(digest, arch), cost(arch, self.result.cost_size)
-            ms = None if self.table is None else self.table.predict(arch, measure_missing=True)
-            candidate = Candidate(
-                proposal.choice, digest, ms, costs.macs, costs.parameters, accuracy.ap, accuracy.oks, accuracy.by_source
-            )
-            self.result = self.result.adding(candidate)
-            save_result(self.folder / FILE, self.result)
-            self.settle()
-        return candidate.rank
+    def accuracy(self, arch: Architecture) -> Accuracy:
+        return self.trials.measure(architecture_hash(arch), arch)
+
+    def keep(self, result: SearchResult) -> None:
+        super().keep(result)
+        self.settle()
 
     def settle(self) -> None:
         """Keep the weights of the best network only, as ``best.pt``; what an interruption left undone is done now."""
@@ -97,19 +74,8 @@ class Baseline:
 
     def run(self, quiet: bool = False) -> None:
         """Draw, train and measure until there are as many networks as were asked for."""
-        asked = self.result
-        problem = spatial_problem(
-            space(asked.space), self.cost, asked.budget.limit, asked.at_least, lambda c: show_cost(c, asked.budget.unit)
-        )
         self.settle()
-        with watched(asked, quiet) as tick:
-
-            def evaluate(proposal: Proposal[Architecture]) -> Rank:
-                rank = self.evaluate(proposal)
-                tick(self.result)
-                return rank
-
-            random_search(problem, evaluate, asked.samples, asked.seed)
+        self.look(space(self.result.space), random_search, quiet)
 
 
 def begin(args: argparse.Namespace, searched: Space, made: Trials) -> Baseline:
@@ -142,7 +108,7 @@ def begin(args: argparse.Namespace, searched: Space, made: Trials) -> Baseline:
             raise InputError(f"{path} is of another baseline ({', '.join(differing)} differ); give another folder with --out")
         result = replace(result, candidates=before.candidates)
     make_folder(path)
-    return Baseline(result, args.out, made, table)
+    return Baseline(result, path, table, made)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

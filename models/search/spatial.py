@@ -25,22 +25,13 @@ from vipose.models.arguments import Parser, crop_size, positive
 from vipose.models.data.people import Augmentation, PackedPeople
 from vipose.models.networks.architecture import Architecture, architecture_hash
 from vipose.models.networks.named import read_architecture
+from vipose.models.search.budgeted import BudgetedSearch
 from vipose.models.search.checkpoints import TrainedSupernet, read_supernet, save_network
-from vipose.models.search.cost import cost
-from vipose.models.search.evaluate import BATCH, Evaluator, Validation, calibration_batches
-from vipose.models.search.explore import Proposal, Rank, evolutionary_search, random_search, spatial_problem
+from vipose.models.search.evaluate import BATCH, Accuracy, Evaluator, Validation, calibration_batches
+from vipose.models.search.explore import evolutionary_search, random_search
 from vipose.models.search.latency import LatencyTable
-from vipose.models.search.report import report, watched
-from vipose.models.search.result import (
-    Candidate,
-    SearchResult,
-    architecture,
-    load_result,
-    parse_budget,
-    save_result,
-    show_cost,
-)
-from vipose.models.search.space import Choice
+from vipose.models.search.report import report
+from vipose.models.search.result import SearchResult, architecture, load_result, parse_budget
 from vipose.models.search.temporal_space import choice_of
 from vipose.models.training.device import Compute, add_device, choose, keep_memory
 from vipose.runtime.errors import EXIT_OK, InputError, UsageError
@@ -54,68 +45,30 @@ CALIBRATION = 20
 
 
 @dataclass
-class SpatialSearch:
-    """A search with everything it needs; :meth:`run` goes on from what ``result`` holds.
+class SpatialSearch(BudgetedSearch):
+    """A search in a super-network; :meth:`run` goes on from what ``result`` holds.
 
     Attributes:
-        result: settings, and candidates so far.
-        path: where it is written after every evaluation.
         trained: the super-network.
         evaluator: measures sub-networks.
-        table: predicts milliseconds; None for a budget in MACs without a table.
     """
 
-    result: SearchResult
-    path: Path
     trained: TrainedSupernet
     evaluator: Evaluator
-    table: LatencyTable | None
 
-    def cost(self, arch: Architecture) -> float:
-        """In the unit of the budget."""
-        if self.result.budget.unit == "MACs":
-            return cost(arch, self.result.cost_size).macs
-        assert self.table is not None  # checked where it was read
-        return self.table.predict(arch, measure_missing=True)
-
-    def evaluate(self, proposal: Proposal[Architecture]) -> Rank:
-        """Rank of a proposal; one that the result holds already is not measured again."""
-        candidate = self.result.found(architecture_hash(proposal.described))
-        if candidate is None:
-            candidate = self.measure(proposal.choice, proposal.described)
-            self._keep(self.result.adding(candidate))
-        return candidate.rank
-
-    def measure(self, choice: Choice, arch: Architecture) -> Candidate:
-        """A candidate with its accuracy and costs."""
-        accuracy, costs = self.evaluator(arch), cost(arch, self.result.cost_size)
-        ms = None if self.table is None else self.table.predict(arch, measure_missing=True)
-        digest = architecture_hash(arch)
-        return Candidate(
-            choice, digest, ms, costs.macs, costs.parameters, accuracy.ap, accuracy.oks, accuracy.by_source
-        )
+    def accuracy(self, arch: Architecture) -> Accuracy:
+        return self.evaluator(arch)
 
     def compare(self, name: str, arch: Architecture) -> None:
         """Measure a network from outside as a reference; raises InputError where it does not lie in the space."""
         choice = choice_of(self.trained.space, arch)
         arch = self.trained.space.architecture(choice)
         known = self.result.found(architecture_hash(arch))
-        self._keep(replace(self.result, reference=(name, known or self.measure(choice, arch))))
+        self.keep(replace(self.result, reference=(name, known or self.measure(choice, arch))))
 
     def run(self, quiet: bool = False) -> None:
         """Search until there are as many candidates as were asked for."""
-        asked = self.result
-        problem = spatial_problem(
-            self.trained.space, self.cost, asked.budget.limit, asked.at_least, lambda c: show_cost(c, asked.budget.unit)
-        )
-        with watched(asked, quiet) as tick:
-
-            def evaluate(proposal: Proposal[Architecture]) -> Rank:
-                rank = self.evaluate(proposal)
-                tick(self.result)
-                return rank
-
-            METHODS[asked.method](problem, evaluate, asked.samples, asked.seed)
+        self.look(self.trained.space, METHODS[self.result.method], quiet)
 
     def extract(self, path: Path) -> None:
         """Write the chosen network with statistics of its own as a checkpoint of a training."""
@@ -126,10 +79,6 @@ class SpatialSearch:
         found = {"hash": chosen.hash, "ms": chosen.ms, "macs": chosen.macs, "ap": chosen.ap, "oks": chosen.oks}
         recipe = {k: v for k, v in self.trained.recipe.items() if k in ("sigma", "sources", "augmentation")}
         save_network(path, network, {**recipe, "sizes": [self.evaluator.validation.size], "search": {**facts, **found}})
-
-    def _keep(self, result: SearchResult) -> None:
-        self.result = result
-        save_result(self.path, result)
 
 
 def prepare(
@@ -189,7 +138,7 @@ def begin(args: argparse.Namespace) -> SpatialSearch:
                 f"{args.out} holds another search ({', '.join(differing)} differ); give another file with -o, or delete it"
             )
         result = replace(result, candidates=before.candidates, reference=before.reference)
-    return SpatialSearch(result, args.out, trained, evaluator, table)
+    return SpatialSearch(result, args.out, table, trained, evaluator)
 
 
 def reopen(args: argparse.Namespace) -> SpatialSearch:
@@ -210,7 +159,7 @@ def reopen(args: argparse.Namespace) -> SpatialSearch:
     evaluator = prepare(trained, packs, result.size, choose(args.device, args.precision), batches)
     if evaluator.describe()["calibration"] != result.validation["calibration"]:
         raise InputError(f"the packs are others than those of {args.result}; name the right ones, in their order, with --pack")
-    return SpatialSearch(result, args.result, trained, evaluator, None)
+    return SpatialSearch(result, args.result, None, trained, evaluator)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
