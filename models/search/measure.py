@@ -29,6 +29,7 @@ from vipose.models.export import OPSET, DeployedPose
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.registry import build
 from vipose.models.search.parts import Shape, output_shape
+from vipose.models.tidy import merge_reductions
 from vipose.runtime.bench.machine import processor_name
 from vipose.runtime.bench.timing import interleaved
 from vipose.runtime.errors import ModelError
@@ -208,9 +209,10 @@ def _blocked(shape: Shape) -> bool:
 
 
 def _part_run(module: nn.Module, shapes: Sequence[Shape]) -> Run:
-    filled = fill(module)
+    part = _Between(fill(module), shapes)
+    merge_reductions(part)  # as an export does
     ends = [(s[0], _WIRE, *s[2:]) if _blocked(s) else s for s in shapes]
-    return _session_run(_Between(filled, shapes), [torch.rand(s) for s in ends], [f"x{n}" for n in range(len(ends))])
+    return _session_run(part, [torch.rand(s) for s in ends], [f"x{n}" for n in range(len(ends))])
 
 
 def _wire_run(shape: Shape) -> Run:

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 from vipose.models.networks.architecture import Fusion
+from vipose.models.networks.cells import FactorizedReduce
 from vipose.models.networks.fused import FusedArch
 from vipose.models.search import measure
 from vipose.models.search.measure import Measurer, measure_module, time_network, time_networks
@@ -131,3 +132,18 @@ def test_what_cannot_be_exported_is_one_line() -> None:
     with pytest.raises(ModelError, match="cannot be timed in ONNX Runtime") as caught:
         measure_module(Odd(), [(1, 16, 8, 8)], Measurer(1))
     assert "\n" not in str(caught.value)
+
+
+def test_parts_are_timed_as_they_are_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PoseNAS's halving is two convolutions in training and one in a graph."""
+    seen: list[nn.Module] = []
+
+    def run(module: nn.Module, inputs: object, names: object) -> Callable[[], None]:
+        seen.append(module)
+        return lambda: None
+
+    monkeypatch.setattr("vipose.models.search.measure._session_run", run)
+    Measurer(rounds=1).parts([(FactorizedReduce(16, 16), ((1, 16, 8, 8),))])
+    assert not any(isinstance(m, FactorizedReduce) for module in seen for m in module.modules())
+    kernels = [m.kernel_size for module in seen for m in module.modules() if isinstance(m, nn.Conv2d)]
+    assert kernels.count((2, 2)) == 1
