@@ -11,6 +11,7 @@ from vipose.models.networks.base import PoseNetwork
 from vipose.models.networks.named import PUBLISHED_NETWORKS
 from vipose.models.networks.registry import architecture_from_json, build
 from vipose.models.training.checkpoint import load_checkpoint, load_weights
+from vipose.models.training.recipe import last_size
 from vipose.runtime.errors import InputError, ModelError
 
 __all__ = ["ExportableRun", "default_name", "read_run"]
@@ -61,14 +62,13 @@ def read_run(path: Path) -> ExportableRun:
         raise ModelError(f"{path} is a super-network; 'vipose search' finds and extracts networks of it")
     recipe = state["recipe"]
     try:
-        size, sigma = tuple(int(length) for length in recipe["sizes"][-1]), float(recipe.get("sigma", 2.0))
+        size, sigma = last_size(recipe), float(recipe.get("sigma", 2.0))
         archs = [architecture_from_json(arch) for arch in state.get("archs") or [state["arch"]]]
         temporal = archs[0].fusion is not None
         networks = _temporal(archs, state["state_dict"], path, int(recipe["T"])) if temporal else _single(archs[0], state, path)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path} describes no network of today ({error}); train it again") from error
-    width, height = size
-    return ExportableRun(networks, _TEMPORAL_NAME if temporal else default_name(archs[0]), (width, height), sigma)
+    return ExportableRun(networks, _TEMPORAL_NAME if temporal else default_name(archs[0]), size, sigma)
 
 
 def default_name(arch: Architecture) -> str:

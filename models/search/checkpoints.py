@@ -14,6 +14,7 @@ from vipose.models.search.result import make_folder
 from vipose.models.search.space import Space
 from vipose.models.search.spaces import elastic_space
 from vipose.models.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from vipose.models.training.recipe import last_size
 from vipose.runtime.errors import InputError, ModelError
 from vipose.runtime.shipped import file_sha256
 
@@ -41,8 +42,7 @@ class TrainedSupernet:
     @property
     def size(self) -> tuple[int, int]:
         """Width, height of the crops it saw last."""
-        sizes = self.recipe.get("sizes") or [self.space.size]
-        return int(sizes[-1][0]), int(sizes[-1][1])
+        return last_size(self.recipe) if self.recipe.get("sizes") else self.space.size
 
 
 def load_supernet(path: Path) -> tuple[SuperNetwork, Space]:

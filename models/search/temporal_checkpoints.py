@@ -16,6 +16,7 @@ from vipose.models.search.space import Choice, Space
 from vipose.models.search.spaces import space
 from vipose.models.search.temporal_space import frame_space
 from vipose.models.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from vipose.models.training.recipe import last_size
 from vipose.runtime.errors import InputError, ModelError
 from vipose.runtime.shipped import file_sha256
 
@@ -50,8 +51,7 @@ class TemporalSupernet:
     @property
     def size(self) -> tuple[int, int]:
         """Width, height of the crops it saw last."""
-        width, height = self.recipe["sizes"][-1]
-        return int(width), int(height)
+        return last_size(self.recipe)
 
 
 def read_temporal_supernet(path: Path) -> TemporalSupernet:

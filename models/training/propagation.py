@@ -29,7 +29,7 @@ from vipose.models.networks.base import PoseNetwork
 from vipose.models.training.checkpoint import draw_seed, load_checkpoint
 from vipose.models.training.device import CPU, Compute
 from vipose.models.training.losses import heatmap_loss, soft_targets
-from vipose.models.training.recipe import SOURCES, StagedRecipe
+from vipose.models.training.recipe import SOURCES, StagedRecipe, last_size
 from vipose.models.training.spatial import load_network
 from vipose.runtime.codec import sigma_at
 
@@ -258,9 +258,8 @@ def trained_size(path: Path) -> tuple[int, int]:
 
     It is of no use at others: half the size puts its heatmaps anywhere, and T-ViPNets would learn to distrust them.
     """
-    state = load_checkpoint(path)
-    sizes = (state or {}).get("recipe", {}).get("sizes")
-    return (int(sizes[-1][0]), int(sizes[-1][1])) if sizes else (192, 256)
+    recipe = (load_checkpoint(path) or {}).get("recipe", {})
+    return last_size(recipe) if recipe.get("sizes") else (192, 256)
 
 
 def of_stages(keys: Sequence[PoseNetwork], sizes: Sequence[tuple[int, int]]) -> dict[tuple[int, int], PoseNetwork]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from vipose.models.data.augment import Augmentation
 from vipose.models.data.targets import TargetSpec
 from vipose.models.training.schedule import VIPNAS_S_TUNING, Length, Plan
 from vipose.runtime.codec import sigma_at
 
-__all__ = ["PAPER_SOURCES", "SOURCES", "StagedRecipe"]
+__all__ = ["PAPER_SOURCES", "SOURCES", "StagedRecipe", "last_size"]
 
 SOURCES = {"coco": 3.0, "lspe": 0.45, "sports": 0.8, "voc2012": 1.5, "human": 1.5, "clip": 0.4}
 """How often people of a source are drawn; sources that are not named count 1."""
@@ -93,3 +94,18 @@ class StagedRecipe:
         sigma = self.sigma_at(stage)
         spec = TargetSpec(self.target.kind, sigma, self.target.unbiased)
         return spec, 1.0 if spec.kind == "distribution" else 1 / (2 * math.pi * sigma**2)
+
+
+def last_size(recipe: Mapping[str, Any]) -> tuple[int, int]:
+    """Width, height of the crops that a network saw last: of the last stage with a length.
+
+    Args:
+        recipe: as a checkpoint keeps it: ``sizes`` at least.
+
+    Raises:
+        KeyError, TypeError, ValueError: that is no recipe.
+    """
+    lengths = recipe.get("epochs") or recipe.get("minutes") or [1] * len(recipe["sizes"])
+    trained = [size for size, length in zip(recipe["sizes"], lengths, strict=True) if length]
+    width, height = (trained or recipe["sizes"])[-1]
+    return int(width), int(height)

@@ -20,7 +20,7 @@ from torch.utils.data import IterableDataset
 
 from vipose.models.training.checkpoint import draw_seed, load_checkpoint, save_checkpoint
 from vipose.models.training.device import Compute
-from vipose.models.training.recipe import StagedRecipe
+from vipose.models.training.recipe import StagedRecipe, last_size
 from vipose.models.training.schedule import Length, Plan
 from vipose.models.training.session import Session
 from vipose.models.training.stages import Companion, train_stages
@@ -244,3 +244,16 @@ def test_the_log_can_be_kept_off_the_terminal(tmp_path: Path, capsys: pytest.Cap
 
     train_stages(Recipe(), model, backward, lambda stage: Noise(4), tmp_path, {}, HERE, 16, echo=False)
     assert capsys.readouterr().out == "" and (tmp_path / "log.jsonl").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "size"),
+    [
+        ({"sizes": [[96, 128], [192, 256]], "minutes": [37.0, 70.0], "epochs": None}, (192, 256)),
+        ({"sizes": [[96, 128], [192, 256]], "minutes": [37.0, 70.0], "epochs": [4.0, 0.0]}, (96, 128)),
+        ({"sizes": [[96, 128], [192, 256]], "minutes": [5.0, 0.0], "epochs": None}, (96, 128)),
+        ({"sizes": [[256, 256]]}, (256, 256)),
+    ],
+)
+def test_a_stage_that_was_left_out_says_nothing_about_the_size(recipe: dict[str, Any], size: tuple[int, int]) -> None:
+    assert last_size(recipe) == size
