@@ -17,12 +17,12 @@ from torch import Tensor
 
 from vipose.models.convert.importable import IMPORTABLE, Importable
 from vipose.models.convert.regroup import Policy, choose
-from vipose.models.convert.weights import read_weights
 from vipose.models.data.teacher import MEAN, STD
 from vipose.models.export import Precision, trace_pose, write_graph
 from vipose.models.networks.base import PoseNetwork
 from vipose.models.networks.elastic import skeleton
 from vipose.models.networks.registry import build
+from vipose.models.networks.weights import read_weights
 from vipose.runtime.errors import ModelError, UsageError
 from vipose.runtime.metadata import Codec, GraphMetadata, InputSpec
 

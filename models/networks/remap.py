@@ -37,10 +37,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from vipose.models.convert.weights import read_weights
 from vipose.models.networks.blocks import ConvBN
 from vipose.models.networks.efficientpose import MBConv
 from vipose.models.networks.lite0 import imagenet_checkpoint
+from vipose.models.networks.weights import read_weights
 from vipose.runtime.errors import ModelError
 
 __all__ = ["IMAGENET_SOURCES", "Remappable", "Remapped", "load_imagenet_source", "remap"]
