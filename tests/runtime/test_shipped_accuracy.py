@@ -21,6 +21,8 @@ from vipose.runtime.skeleton import COCO17
 
 SPATIAL_COCO_AP50 = 0.5
 """AP50 of the key-frame graph with labelled boxes on the first pictures, at least."""
+SINGLE_FRAME_COCO_AP50 = {"efficientpose-a": 0.45, "posenas-small": 0.3}
+"""The same of the graphs of single-frame modes."""
 DETECTOR_RECALL = 0.4
 """Share of labelled people (of 2 % of the picture or more) that the detector's boxes overlap by half, at least."""
 PICTURES = 60
@@ -45,9 +47,9 @@ def _pictures() -> tuple[Annotations, dict[int, Path]]:
     return annotations, annotations.find_pictures(dev / "images")
 
 
-def _spatial(precision: str) -> ImagesReport:
+def _spatial(precision: str, name: str = "s-vipnas") -> ImagesReport:
     annotations, paths = _pictures()
-    return evaluate_images(annotations, paths, StillPose(PoseGraph(shipped_graph("s-vipnas", precision), device="cpu")))
+    return evaluate_images(annotations, paths, StillPose(PoseGraph(shipped_graph(name, precision), device="cpu")))
 
 
 @needs_shared
@@ -57,6 +59,13 @@ def test_key_frame_graph_on_real_people() -> None:
     assert ap50 is not None and ap50 >= SPATIAL_COCO_AP50
     ap = [reports[precision].keypoints["coco"]["AP"] or 0.0 for precision in SHIPPED_PRECISIONS]
     assert abs(ap[0] - ap[1]) <= PRECISION_AP
+
+
+@needs_shared
+@pytest.mark.parametrize("name", SINGLE_FRAME_COCO_AP50)
+def test_single_frame_graphs_on_real_people(name: str) -> None:
+    ap50 = _spatial("fp16", name).keypoints["coco"]["AP50"]
+    assert ap50 is not None and ap50 >= SINGLE_FRAME_COCO_AP50[name]
 
 
 @needs_shared
