@@ -26,7 +26,7 @@ from vipose.models.networks.base import PoseNetwork, scaled_softmax
 from vipose.models.networks.elastic import SuperNetwork
 from vipose.models.training.device import choose, normalise
 from vipose.models.training.loop import channels_last
-from vipose.runtime.codec import decode_frame, sigma_at
+from vipose.runtime.codec import dark_blur, decode_frame, sigma_at
 from vipose.runtime.errors import InputError
 from vipose.runtime.geometry import crop, crop_affine
 from vipose.runtime.oks import oks_matrix
@@ -50,8 +50,8 @@ RECALLS = np.linspace(0, 1, 101)
 SURE = 0.2
 """Joints below this score do not enter a person's score (mmpose's evaluation of ViPNAS)."""
 BATCH = 32
-BLUR, SIGMA = 11, 2.0
-"""DARK's blur and sigma of the shipped graphs, in cells."""
+SIGMA = 2.0
+"""Of the shipped graphs, in cells at 256 rows."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def keypoints(
         maps = maps.float()
         maps = scaled_softmax(maps, sigma) if network.arch.output == "logits" else maps
         affines = validation.affines[start : start + batch]
-        found.append(decode_frame(maps.cpu().numpy(), affines, validation.size, "udp", "dark", BLUR))
+        found.append(decode_frame(maps.cpu().numpy(), affines, validation.size, "udp", "dark", dark_blur(sigma)))
     return np.concatenate(found)
 
 

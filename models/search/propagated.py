@@ -19,7 +19,6 @@ from torch import Tensor
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.base import PoseNetwork, scaled_softmax
 from vipose.models.search.evaluate import (
-    BLUR,
     SIGMA,
     Accuracy,
     average_precision,
@@ -30,7 +29,7 @@ from vipose.models.search.evaluate import (
 from vipose.models.search.sequences import Sequences
 from vipose.models.training.device import normalise
 from vipose.models.training.loop import channels_last
-from vipose.runtime.codec import decode_frame, sigma_at
+from vipose.runtime.codec import dark_blur, decode_frame, sigma_at
 from vipose.runtime.errors import InputError
 from vipose.runtime.geometry import warp_heatmaps
 
@@ -168,7 +167,7 @@ class PropagationEvaluator:
     def _accuracy(self, heatmaps: Tensor, t: int) -> Accuracy:
         rows = self.validation.counted[:, t]
         affines = self.validation.affines[rows, t]
-        found = decode_frame(heatmaps.numpy()[rows], affines, self.size, "udp", "dark", BLUR)
+        found = decode_frame(heatmaps.numpy()[rows], affines, self.size, "udp", "dark", dark_blur(sigma_at(SIGMA, self.size[1])))
         return average_precision(found, self.validation.frame(t))
 
 
