@@ -26,11 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vipose.models.arguments import Parser, crop_size, positive
 from vipose.models.data.people import PackedPeople
 from vipose.models.search.alternate import AlternationConfig, ArchitectureLearning, CostTerm
 from vipose.models.search.checkpoints import save_network
 from vipose.models.search.derive import derive, tilted
+from vipose.models.search.differentiable_options import options
 from vipose.models.search.differentiable_progress import Watch, watched
 from vipose.models.search.differentiable_recipes import RECIPES, DifferentiableRecipe
 from vipose.models.search.differentiable_result import (
@@ -55,9 +55,8 @@ from vipose.models.training.checkpoint import load_checkpoint, load_weights
 from vipose.models.training.distributed import World
 from vipose.models.training.losses import heatmap_loss
 from vipose.models.training.schedule import Length
-from vipose.models.training.session import Session, add_session, session
+from vipose.models.training.session import Session, session
 from vipose.models.training.stages import train_stages
-from vipose.models.training.start import add_imagenet
 from vipose.runtime.codec import sigma_at
 from vipose.runtime.errors import EXIT_OK, InputError, ModelError, UsageError
 
@@ -352,7 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     choice.add_argument("--recipe", choices=("vipose", "paper"), default="vipose", help="minutes, or epochs as published (%(default)s)")
     known = choice.parse_known_args(argv)[0]
     shown = RECIPES["efficientpose" if known.space is None else family(space(known.space))][known.recipe]
-    args = _parser(choice, shown).parse_args(argv)
+    args = options(choice, shown, __doc__).parse_args(argv)
     if args.space is None:
         raise UsageError("--space is missing; 'vipose search spaces' shows what there is")
     if args.start is not None and args.minutes is None and args.epochs is None:
@@ -365,42 +364,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif here.world.first and not args.quiet:
             print(report(result))
     return EXIT_OK
-
-
-def _parser(choice: argparse.ArgumentParser, recipe: DifferentiableRecipe) -> Parser:
-    parser = Parser(
-        prog="vipose search differentiable", allow_abbrev=False, description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter, parents=[choice],
-    )  # fmt: skip
-    add = parser.add_argument
-    add("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")
-    add("--out", type=Path, required=True, metavar="RUN", help="folder of the run; an unfinished one is resumed")
-    add("--cost", default="macs", metavar="macs|TABLE.json|gpu", help="what is to be cheap (%(default)s)")
-    add("--table", nargs="+", default=[], metavar="JSON", help="price the result by these tables too")
-    add("--cost-size", type=crop_size, metavar="WxH", help="crops that costs are for (those of the space)")
-    add("--budget", help="the cost to end up at: 400M MACs, or 6ms; without it, the less the better")
-    add("--weight", type=float, metavar="LAMBDA", help=f"of the cost in the loss ({recipe.weight:g})")
-    add("--tau", type=float, help=f"base of the cost's logarithm ({recipe.tau:g})")
-    paths = "all" if recipe.paths is None else recipe.paths
-    add("--paths", type=_paths, metavar="N|all", help=f"candidates of each choice that run in a step ({paths})")
-    add("--architecture-rate", type=float, metavar="RATE", help=f"learning rate of the architecture ({recipe.alpha_rate:g})")
-    add("--size", type=crop_size, metavar="WxH", help="of the crops in the search ({}x{})".format(*recipe.sizes[-1]))
-    add("--batch", type=positive, metavar="N", help=f"samples a step, of all processes together ({recipe.batches[-1]})")
-    add("--start", type=Path, metavar="PT", help="best.pt or last.pt of another search: its weights instead of a warm-up")
-    add_imagenet(parser, True)
-    add("--memory", type=positive, default=8192, metavar="MIB", help="for decoded pictures (%(default)s)")
-    add("--seed", type=int, default=0, help="of weights, split and candidates (%(default)s)")
-    add_session(parser, recipe.length, "of warm-up and search")
-    add("--json", action="store_true", help="print the result as JSON")
-    add("-q", "--quiet", action="store_true", help="no progress and no report")
-    return parser
-
-
-def _paths(text: str) -> int:
-    """A number, or 0 for ``all``."""
-    if text != "all" and not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text}: want 1 or more, or 'all'")
-    return 0 if text == "all" else int(text)
 
 
 if __name__ == "__main__":
