@@ -5,24 +5,36 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from vipose.runtime.detect import DetectorConfig
 from vipose.runtime.errors import InputError, OutputError, ViposeError
 from vipose.runtime.identity import content_sha256, run_identity
 from vipose.runtime.job import Job, run_job
 from vipose.runtime.media.images import list_images
-from vipose.runtime.media.sources import SourceSpec, expand_sources
+from vipose.runtime.media.sources import SourceSpec, expand_sources, without_password
 from vipose.runtime.modes import Mode, load_mode
 from vipose.runtime.options import RunOptions
 from vipose.runtime.outputs import Targets, Wanted, check_writable, plan_targets
 from vipose.runtime.progress import Reporter
+from vipose.runtime.providers import ProviderReport
 from vipose.runtime.report import BatchReport, SourceReport, read_report, write_report
 from vipose.runtime.results.formats import format_class, output_path
 from vipose.runtime.show import Window
 
-__all__ = ["load_networks", "run_batch"]
+__all__ = [
+    "Batch",
+    "expected_outputs",
+    "find_sources",
+    "load_networks",
+    "run_batch",
+    "shown_name",
+    "source_key",
+    "wanted_names",
+]
 
 
 def run_batch(
@@ -45,31 +57,132 @@ def run_batch(
     Raises:
         UsageError: options contradict each other or do not fit the sources.
         ModelError: the networks cannot be loaded.
-        InputError: no source was named.
     """
-    items = _expand(texts, options)
+    items = find_sources(texts, recursive=options.recursive)
     found = [item for item in items if isinstance(item, SourceSpec)]
-    targets = plan_targets([_wanted(spec) for spec in found], options.output, video=options.video)
+    targets = plan_targets([wanted_names(spec) for spec in found], options.output, video=options.video)
     if not found:
         return BatchReport(tuple(item for item in items if isinstance(item, SourceReport)))
-    mode = load_networks(options)
-    if mode.provider.fell_back:
-        reporter.say(f"running on {mode.provider}")
-    batch = _Batch(mode, options, reporter, stop, window)
     reports: list[SourceReport] = []
-    try:
+    with Batch(options) as batch:
+        if batch.provider.fell_back:
+            reporter.say(f"running on {batch.provider}")
         for item in items:
             if isinstance(item, SourceReport):
                 reporter.end(f"{item.source}: {item.line()}")
                 reports.append(item)
             elif stop.is_set():
-                reports.append(SourceReport(_shown(item.text), "interrupted", "not begun"))
+                reports.append(not_begun(item))
             else:
-                position = found.index(item)
-                reports.append(batch.one(item, targets[position], position + 1, len(found)))
-    finally:
-        mode.close()
+                at = found.index(item)
+                reports.append(
+                    batch.one(
+                        item, targets[at], reporter=reporter, stop=stop, window=window, position=at + 1, total=len(found)
+                    )
+                )
     return BatchReport(tuple(reports))
+
+
+class Batch:
+    """Networks that are loaded once and run source after source: a bad one is reported, and the next may follow.
+
+    Close it when done, or use it as a context manager. All calls from one thread.
+
+    Args:
+        options: of all sources; ``output`` has no meaning here, outputs are named by who calls :meth:`one`.
+
+    Raises:
+        UsageError: options do not fit the networks.
+        ModelError: the networks cannot be loaded.
+    """
+
+    def __init__(self, options: RunOptions) -> None:
+        self.options = options
+        self._mode = load_networks(options)
+
+    @property
+    def provider(self) -> ProviderReport:
+        """What runs the pose graphs."""
+        return self._mode.provider
+
+    def one(
+        self,
+        spec: SourceSpec,
+        targets: Targets,
+        *,
+        reporter: Reporter,
+        stop: threading.Event,
+        window: Window | None = None,
+        position: int = 1,
+        total: int = 1,
+    ) -> SourceReport:
+        """Run one source to its end or until ``stop``; its outputs are valid then, and what goes wrong is in the report.
+
+        Args:
+            spec: the source.
+            targets: its outputs, of :func:`plan_targets` or :class:`OutputNames`.
+            reporter: told how it goes.
+            stop: set it from anywhere to end this source.
+            window: shows annotated frames.
+            position, total: its place among others, for the reporter.
+        """
+        job = Job(shown_name(spec.text), spec, targets, position=position, total=total)
+        try:
+            report = self._run(job, reporter, stop, window)
+        except ViposeError as error:
+            report = SourceReport(job.name, "failed", str(error))
+        except OSError as error:
+            report = SourceReport(job.name, "failed", f"{error.strerror or error}; check folders and permissions")
+        reporter.end(report.line())
+        return report
+
+    def close(self) -> None:
+        """Free the networks; safe to call twice."""
+        self._mode.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, job: Job, reporter: Reporter, stop: threading.Event, window: Window | None) -> SourceReport:
+        job = replace(job, identity=self._identity(job.spec, stop))
+        if stop.is_set():  # while a large file was read for its identity
+            return not_begun(job.spec)
+        if reason := self._reason_to_skip(job):
+            return SourceReport(job.name, "skipped", reason, identity=job.identity)
+        check_writable(job.targets)
+        job.targets.report.unlink(missing_ok=True)  # what it says holds no longer from here on
+        report = run_job(job, self._mode, self.options, reporter=reporter, stop=stop, window=window)
+        return _recorded(job.targets.report, report)
+
+    def _identity(self, spec: SourceSpec, stop: threading.Event) -> str:
+        """"" for cameras and URLs, whose content is another one each time."""
+        if spec.path is None:
+            return ""
+        return run_identity(content_sha256(_files(spec.path), stop), self._mode.graphs, self.options.shaping())
+
+    def _reason_to_skip(self, job: Job) -> str:
+        """Why this source need not be done, "" where it must; raises OutputError where outputs may not be replaced."""
+        policy = self.options.existing
+        expected = expected_outputs(job.targets, self.options)
+        if policy == "fail":
+            there = [path for path in expected if path.exists()]
+            if there:
+                raise OutputError(
+                    f"'{there[0]}' exists already; choose another output folder, or let it be overwritten (--existing)"
+                )
+        if policy == "skip" and all(path.exists() for path in expected):
+            return "its outputs exist"
+        if policy == "resume" and job.identity:
+            before = read_report(job.targets.report)
+            finished = before.get("status") == "done" and before.get("identity") == job.identity
+            if finished and all(Path(path).exists() for path in (*before.get("outputs", ()), *expected)):
+                return "done already with the same input, graphs and options"
+        return ""
 
 
 def load_networks(options: RunOptions) -> Mode:
@@ -86,26 +199,44 @@ def load_networks(options: RunOptions) -> Mode:
     )
 
 
-def _expand(texts: Sequence[str], options: RunOptions) -> list[SourceSpec | SourceReport]:
-    """In the order named: sources, each once, and a report for each text that names none."""
+def find_sources(texts: Sequence[str], *, recursive: bool) -> list[SourceSpec | SourceReport]:
+    """In the order named: sources, each once, and a report for each text that names none.
+
+    Args:
+        texts: as the user names them.
+        recursive: look into folders inside folders.
+
+    Raises:
+        UsageError: a text is empty.
+    """
     items: list[SourceSpec | SourceReport] = []
     seen: set[str] = set()
     for text in texts:
         lines: list[InputError] = []
         try:
-            specs = expand_sources([text], recursive=options.recursive, failed=lines)
+            specs = expand_sources([text], recursive=recursive, failed=lines)
         except InputError as error:
             lines, specs = [error], []
-        items += [SourceReport(_shown(text), "failed", str(error)) for error in lines]
+        items += [SourceReport(shown_name(text), "failed", str(error)) for error in lines]
         for spec in specs:
-            key = spec.text if spec.path is None else str(spec.path.resolve())
-            if key not in seen:
-                seen.add(key)
+            if source_key(spec) not in seen:
+                seen.add(source_key(spec))
                 items.append(spec)
     return items
 
 
-def _wanted(spec: SourceSpec) -> Wanted:
+def source_key(spec: SourceSpec) -> str:
+    """The same for two spellings of one source."""
+    return spec.text if spec.path is None else str(spec.path.resolve())
+
+
+def not_begun(spec: SourceSpec) -> SourceReport:
+    """What is said of a source that was not reached before the stop."""
+    return SourceReport(shown_name(spec.text), "interrupted", "not begun")
+
+
+def wanted_names(spec: SourceSpec) -> Wanted:
+    """A source, as far as naming its outputs goes."""
     if spec.path is None:
         return Wanted(_safe(spec.text), None)
     if spec.kind != "images":
@@ -115,73 +246,19 @@ def _wanted(spec: SourceSpec) -> Wanted:
     return Wanted(spec.path.stem, spec.path, "picture")
 
 
-def _shown(text: str) -> str:
+def shown_name(text: str) -> str:
     """A source as people may see it: an address without user and password."""
-    return re.sub(r"(?<=://)[^/@]*@", "", text)
+    return without_password(text)
 
 
 def _safe(text: str) -> str:
     """A camera or an address as a file name."""
-    return re.sub(r"[^\w.-]+", "-", _shown(text)).strip("-.")[:80] or "source"
+    return re.sub(r"[^\w.-]+", "-", shown_name(text)).strip("-.")[:80] or "source"
 
 
 def _files(path: Path) -> list[Path]:
     """The files that make up a source."""
     return list_images(path) if path.is_dir() else [path]
-
-
-@dataclass(frozen=True)
-class _Batch:
-    mode: Mode
-    options: RunOptions
-    reporter: Reporter
-    stop: threading.Event
-    window: Window | None
-
-    def one(self, spec: SourceSpec, targets: Targets, position: int, total: int) -> SourceReport:
-        """One source; what goes wrong is in the report."""
-        report = self._guarded(spec, targets, position, total)
-        self.reporter.end(report.line())
-        return report
-
-    def _guarded(self, spec: SourceSpec, targets: Targets, position: int, total: int) -> SourceReport:
-        try:
-            job = Job(_shown(spec.text), spec, targets, self._identity(spec), position, total)
-            if reason := self._reason_to_skip(job):
-                return SourceReport(_shown(spec.text), "skipped", reason, identity=job.identity)
-            check_writable(targets)
-            targets.report.unlink(missing_ok=True)  # what it says holds no longer from here on
-            report = run_job(
-                job, self.mode, self.options, reporter=self.reporter, stop=self.stop, window=self.window
-            )
-            return _recorded(targets.report, report)
-        except ViposeError as error:
-            return SourceReport(_shown(spec.text), "failed", str(error))
-        except OSError as error:
-            return SourceReport(_shown(spec.text), "failed", f"{error.strerror or error}; check folders and permissions")
-
-    def _identity(self, spec: SourceSpec) -> str:
-        """"" for cameras and URLs, whose content is another one each time."""
-        if spec.path is None:
-            return ""
-        return run_identity(content_sha256(_files(spec.path)), self.mode.graphs, self.options.shaping())
-
-    def _reason_to_skip(self, job: Job) -> str:
-        """Why this source need not be done, "" where it must; raises OutputError where outputs may not be replaced."""
-        policy = self.options.existing
-        expected = expected_outputs(job.targets, self.options)
-        if policy == "fail":
-            there = [path for path in expected if path.exists()]
-            if there:
-                raise OutputError(f"'{there[0]}' exists already; choose another -o, or --existing overwrite")
-        if policy == "skip" and all(path.exists() for path in expected):
-            return "its outputs exist"
-        if policy == "resume" and job.identity:
-            before = read_report(job.targets.report)
-            finished = before.get("status") == "done" and before.get("identity") == job.identity
-            if finished and all(Path(path).exists() for path in (*before.get("outputs", ()), *expected)):
-                return "done already with the same input, graphs and options"
-        return ""
 
 
 def _recorded(path: Path, report: SourceReport) -> SourceReport:

@@ -27,6 +27,7 @@ from vipose.runtime.errors import (
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
+    "app": "open the desktop application (needs PySide6)",
     "run": "turn videos, folders, cameras or URLs into tracked skeletons",
     "convert": "turn a result file into another format",
     "evaluate": "measure accuracy against annotations or another result file",
@@ -40,6 +41,7 @@ COMMANDS = {
     "export": "export a checkpoint to ONNX (needs PyTorch)",
 }
 TORCH_COMMANDS = ("train", "search", "tables", "export")
+WINDOW_COMMANDS = ("app",)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,6 +97,10 @@ def _dispatch(argv: list[str]) -> int:
 
 def _module(name: str) -> str:
     """Where a command lives; raises ViposeError when what it needs is not installed."""
+    if name in WINDOW_COMMANDS:
+        if util.find_spec("PySide6") is None:
+            raise ViposeError(f"'vipose {name}' needs PySide6, which is not installed; pip install 'vipose[app]'")
+        return f"vipose.app.commands.{name}"
     if name not in TORCH_COMMANDS:
         return f"vipose.runtime.commands.{name}"
     if util.find_spec("torch") is None:

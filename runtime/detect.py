@@ -119,7 +119,7 @@ class Detector:
 
     Args:
         path: a detector graph with metadata.
-        config: what counts as a person.
+        config: what counts as a person; the attribute may be set to another one between two pictures.
         device, threads: see :func:`vipose.runtime.graphs.load_graph`.
 
     Raises:

@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -58,13 +58,15 @@ class Check:
     remedy: str = ""
 
 
-def examine(*, self_test: bool = False) -> list[Check]:
+def examine(*, self_test: bool = False, names: Collection[str] | None = None) -> list[Check]:
     """All findings, in the order of :data:`CHECKS`.
 
     Args:
         self_test: also run the networks on the shipped picture.
+        names: of :data:`CHECKS`, to make only these.
     """
-    checks = [*CHECKS.items(), *([("self-test", check_self_test)] if self_test else [])]
+    chosen = [(name, check) for name, check in CHECKS.items() if names is None or name in names]
+    checks = [*chosen, *([("self-test", check_self_test)] if self_test else [])]
     found: list[Check] = []
     for name, check in checks:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -16,8 +17,8 @@ __all__ = ["content_sha256", "run_identity"]
 _CHUNK = 1 << 20
 
 
-def content_sha256(paths: list[Path]) -> str:
-    """SHA-256 over the size and content of files in their order, read in pieces.
+def content_sha256(paths: list[Path], stop: threading.Event | None = None) -> str:
+    """SHA-256 over the size and content of files in their order, read in pieces; "" where ``stop`` was set meanwhile.
 
     Names are left out, so that moving or renaming an input does not redo it. Raises InputError.
     """
@@ -27,6 +28,8 @@ def content_sha256(paths: list[Path]) -> str:
             with path.open("rb") as file:
                 digest.update(b"%d\n" % path.stat().st_size)
                 while piece := file.read(_CHUNK):
+                    if stop is not None and stop.is_set():
+                        return ""
                     digest.update(piece)
         except OSError as error:
             raise InputError(f"'{path}' cannot be read ({error.strerror}); check the path and its permissions") from error

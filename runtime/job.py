@@ -16,22 +16,22 @@ from vipose.runtime.errors import ViposeError
 from vipose.runtime.media.base import Rotate, Source
 from vipose.runtime.media.images import ImagesSource
 from vipose.runtime.media.sources import SourceSpec, open_source
-from vipose.runtime.media.writer import VideoWriter
 from vipose.runtime.modes import Mode
 from vipose.runtime.options import RunOptions
 from vipose.runtime.outputs import Targets
+from vipose.runtime.overlay import OverlayStyle
 from vipose.runtime.pipeline import Pipeline, PipelineConfig
 from vipose.runtime.privacy import BlurConfig
 from vipose.runtime.progress import Rate, Reporter
-from vipose.runtime.recording import Artist, FrameRecorder, Look, PictureFolder
+from vipose.runtime.recording import Artist, FrameRecorder, Look, PictureFolder, open_recorder
 from vipose.runtime.report import SourceReport
-from vipose.runtime.results.formats import open_writer
 from vipose.runtime.results.header import ResultHeader
 from vipose.runtime.show import Window
+from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.smooth import SmoothConfig, ZeroPhase
 from vipose.runtime.types import FrameResult, SourceInfo
 
-__all__ = ["Job", "count_errors", "run_job"]
+__all__ = ["Job", "artist_for", "blur_config", "count_errors", "expected_frames", "open_chosen", "pipeline_config", "run_job"]
 
 _ROTATIONS: Mapping[str, Rotate] = {"auto": "auto", "0": 0, "90": 90, "180": 180, "270": 270}
 
@@ -81,24 +81,15 @@ def run_job(
         ViposeError: it could not be begun; failures after that are in the report.
     """
     with ExitStack() as open_things:
-        source = open_source(
-            job.spec,
-            rotate=_ROTATIONS[options.rotate],
-            start_s=options.start,
-            end_s=options.end,
-            every=options.every,
-            timeout_s=options.timeout,
-        )
+        source = open_chosen(job.spec, options)
         open_things.callback(source.close)
         info = source.info
-        reporter.begin(job.name, job.position, job.total, _expected(info, options))
+        reporter.begin(job.name, job.position, job.total, expected_frames(info, options))
         recorder = _open_recorder(job, mode, options, source)
-        pipeline = Pipeline(mode, _pipeline_config(options, info))
-        # A head stays hidden for as long as its track may come back.
-        blur = BlurConfig(keep_s=max(BlurConfig.keep_s, options.max_lost)) if options.head_blur else None
-        look = Look(blur, options.black_background, options.mirror, info.live, mode.provider.reason)
+        pipeline = Pipeline(mode, pipeline_config(options, live=info.live))
         rate = Rate()
-        artist = Artist(mode.skeleton, look, rate) if options.video or window is not None else None
+        drawn = options.video or window is not None
+        artist = artist_for(options, mode.skeleton, rate, live=info.live, notice=mode.provider.reason) if drawn else None
         tick = _Tick(reporter, rate, info.live)
         limits = Limits(options.queue_frames, options.queue_mb * 1e6)
         if info.live:
@@ -115,8 +106,8 @@ def run_job(
         return _report(job, mode, source, recorder, ran)
 
 
-def _expected(info: SourceInfo, options: RunOptions) -> int | None:
-    """About how many frames will be processed, for the bar."""
+def expected_frames(info: SourceInfo, options: RunOptions) -> int | None:
+    """About how many frames will be processed, for the bar; None where nobody knows."""
     if info.live or info.frames is None:
         return None
     frames = float(info.frames)
@@ -139,7 +130,33 @@ def _smoother(options: RunOptions) -> Smoother:
     return _AsTheyCome()
 
 
-def _pipeline_config(options: RunOptions, info: SourceInfo) -> PipelineConfig:
+def open_chosen(spec: SourceSpec, options: RunOptions) -> Source:
+    """Open a source as the options say; see :func:`vipose.runtime.media.sources.open_source` for what is raised."""
+    return open_source(
+        spec,
+        rotate=_ROTATIONS[options.rotate],
+        start_s=options.start,
+        end_s=options.end,
+        every=options.every,
+        timeout_s=options.timeout,
+        camera_size=options.camera_size,
+        camera_fps=options.camera_fps,
+    )
+
+
+def blur_config(options: RunOptions) -> BlurConfig | None:
+    """How heads are hidden, None where they are shown; a head stays hidden for as long as its track may come back."""
+    return BlurConfig(keep_s=max(BlurConfig.keep_s, options.max_lost)) if options.head_blur else None
+
+
+def artist_for(options: RunOptions, skeleton: Skeleton, rate: Rate, *, live: bool, notice: str) -> Artist:
+    """Who draws as the options say; see :class:`Look` for ``live`` and ``notice``."""
+    look = Look(blur_config(options), options.black_background, options.mirror, live, notice)
+    return Artist(skeleton, look, rate, OverlayStyle(threshold=options.joint_threshold))
+
+
+def pipeline_config(options: RunOptions, *, live: bool) -> PipelineConfig:
+    """What the options say to the pipeline; ``live``: results are wanted at once, so smoothing must be causal."""
     return PipelineConfig(
         period=options.period,
         max_keys=options.max_keys,
@@ -149,14 +166,13 @@ def _pipeline_config(options: RunOptions, info: SourceInfo) -> PipelineConfig:
         roi=options.roi,
         max_lost_s=options.max_lost,
         swap=options.swap,
-        smoothing=_smoothing(options, info.live) == "live",
+        smoothing=_smoothing(options, live) == "live",
         smoothing_strength=options.smoothing_strength,
     )
 
 
 def _open_recorder(job: Job, mode: Mode, options: RunOptions, source: Source) -> FrameRecorder:
-    """Open every output; where one cannot be opened, those before it are taken back."""
-    info, targets = source.info, job.targets
+    info = source.info
     header = ResultHeader(
         source=info,
         skeleton=mode.skeleton.name,
@@ -164,20 +180,10 @@ def _open_recorder(job: Job, mode: Mode, options: RunOptions, source: Source) ->
         settings=options.shaping() | {"identity": job.identity},
         provider=mode.provider.running,
     )
-    with ExitStack() as undo:
-        video = None
-        if targets.video is not None:
-            video = VideoWriter(
-                targets.video, info.size, fps=info.fps, audio_from=job.spec.path if info.audio else None,
-                start_s=options.start or 0.0, end_s=options.end,
-            )  # fmt: skip
-            undo.callback(video.discard)
-        writers = {}
-        for name in options.save:
-            writers[name] = open_writer(name, targets.base, header, timings=options.timings)
-            undo.callback(writers[name].discard)
-        undo.pop_all()
-    return FrameRecorder(writers, video, targets.video, _picture_folder(targets, source))
+    return open_recorder(
+        job.targets, header, options.save, audio_from=job.spec.path if info.audio else None,
+        start_s=options.start or 0.0, end_s=options.end, timings=options.timings, pictures=_picture_folder(job.targets, source),
+    )  # fmt: skip
 
 
 def _picture_folder(targets: Targets, source: Source) -> PictureFolder | None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from vipose.runtime.errors import UsageError
 from vipose.runtime.shipped import PRECISION_CHOICES
 
-__all__ = ["Option", "RunOptions", "add_options", "as_markdown", "from_arguments", "table"]
+__all__ = ["Applies", "Option", "RunOptions", "add_options", "as_markdown", "from_arguments", "table"]
 
 RESULT_FORMATS = (
     "native", "coco", "openpose", "posetrack", "csv", "angles", "angles-mot", "mot", "trc", "parquet",
 )  # fmt: skip
+
+Applies = Literal["", "now", "networks", "source"]
+
 
 @dataclass(frozen=True)
 class Option:
@@ -38,6 +41,13 @@ class Option:
         low, high: allowed range of a number, both included.
         shortcuts: further flags: flag, the value it stands for, help.
         shapes_output: whether outputs differ when it does; these options are part of a run's identity (resume).
+        applies: when a change takes effect while a live session runs: ``now``, with other ``networks`` (loaded beside the
+            ones in use), when the ``source`` is opened again, or "" where the application has no use for it.
+        label: name for people; "" makes it from the field's name, see :func:`table`.
+        about: ``help`` for a page of settings, where no flag stands beside it; "" where ``help`` does as it is.
+        special: word for None, or for 0 where that stands for no number; "" where there is no such value.
+        step: how far one click changes a number.
+        written: a value as text that ``kind`` reads.
     """
 
     flag: str
@@ -52,6 +62,12 @@ class Option:
     high: float = math.inf
     shortcuts: tuple[tuple[str, Any, str], ...] = ()
     shapes_output: bool = True
+    applies: Applies = ""
+    label: str = ""
+    about: str = ""
+    special: str = ""
+    step: float = 1
+    written: Callable[[Any], str] = str
 
     def allowed(self) -> str:
         """The allowed values in words, "" where anything goes."""
@@ -108,6 +124,19 @@ def _region(text: str) -> tuple[float, float, float, float]:
     return values
 
 
+def _write_region(region: tuple[float, float, float, float]) -> str:
+    return ",".join(_number(value) for value in region)
+
+
+def _resolution(text: str) -> tuple[int, int]:
+    width, height = (int(part) for part in text.lower().split("x"))
+    return width, height
+
+
+def _write_resolution(size: tuple[int, int]) -> str:
+    return "x".join(map(str, size))
+
+
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
     return () if names == ("none",) else names
@@ -127,86 +156,123 @@ class RunOptions:
 
     mode: str = _option(
         "t-vipnas", "--mode", "pose network: a name ('vipose models list'), or the path of an ONNX graph or of a folder of them", NETWORKS,
-        short="-m", metavar="NAME|GRAPH.onnx|FOLDER",
+        short="-m", metavar="NAME|GRAPH.onnx|FOLDER", applies="networks",
+        label="Pose network",
+        about="the network that finds joints: one that is installed, or an ONNX graph or a folder of them on this computer",
     )  # fmt: skip
     detector: str = _option(
         "default", "--detector", "person detector: 'default', the name of one of yours or the path of an ONNX graph", NETWORKS,
-        metavar="NAME|GRAPH.onnx",
+        metavar="NAME|GRAPH.onnx", applies="networks",
+        label="Person detector", about="the network that finds people: one that is installed, or an ONNX graph on this computer",
     )  # fmt: skip
     period: int | None = _option(
         None, "--period", "a key frame every so many frames (T + 1); 1, all that single-frame modes take, runs the key network on all", NETWORKS,
-        kind=int, low=1, high=5, unit="frames",
+        kind=int, low=1, high=5, unit="frames", applies="now",
+        label="Key frame period", special="automatic",
+        about="the key network runs every so many frames, lighter ones in between; automatic takes what the pose network allows",
     )  # fmt: skip
     precision: str = _option(
         "auto", "--precision", "how the weights of graphs with a name are stored; auto: the first that there is; int8 computes in 8 bits, the others in fp32", NETWORKS,
-        choices=PRECISION_CHOICES,
+        choices=PRECISION_CHOICES, applies="networks",
+        label="Precision of weights",
+        about="how weights are stored; automatic takes the first that is there; int8 computes in 8 bits, the others in fp32",
     )  # fmt: skip
     device: str = _option(
         "auto", "--device", "where graphs run; what is not there falls back to cpu and says so", NETWORKS,
-        choices=("auto", "cpu", "cuda"),
+        choices=("auto", "cpu", "cuda"), applies="networks",
+        label="Compute device", about="where networks run; what is not there falls back to the CPU and says so",
     )  # fmt: skip
     threads: int = _option(
         0, "--threads", "cores to use for people side by side; 0 takes all", NETWORKS,
-        kind=int, low=0, high=256, shapes_output=False,
+        kind=int, low=0, high=256, shapes_output=False, applies="networks",
+        label="Cores", unit="cores", special="all cores", about="how many share the people of a frame",
     )  # fmt: skip
 
     max_people: int = _option(
-        20, "--max-people", "follow at most this many people, the surest first", PEOPLE, kind=int, low=1, high=200
-    )
+        20, "--max-people", "follow at most this many people, the surest first", PEOPLE,
+        kind=int, low=1, high=200, applies="now", label="Most people",
+    )  # fmt: skip
     score_threshold: float = _option(
-        0.3, "--score-threshold", "a person counts from this detection score on", PEOPLE, kind=float, low=0, high=1
-    )
+        0.3, "--score-threshold", "a person counts from this detection score on", PEOPLE,
+        kind=float, low=0, high=1, applies="now", label="Person threshold", step=0.05,
+    )  # fmt: skip
     detect_every: int = _option(
         10, "--detect-every", "run the detector at least every so many frames", PEOPLE,
-        kind=int, low=1, high=10_000, unit="frames",
+        kind=int, low=1, high=10_000, unit="frames", applies="now", label="Look for people every",
     )  # fmt: skip
     max_lost: float = _option(
         1.5, "--max-lost", "somebody out of sight keeps the id for so long", PEOPLE,
-        kind=float, low=0, high=600, metavar="SECONDS", unit="seconds",
+        kind=float, low=0, high=600, metavar="SECONDS", unit="seconds", applies="now", label="Remember people for",
+        step=0.5,
     )  # fmt: skip
     max_keys: int = _option(
         0, "--max-keys", "deadline mode: at most so many due key people a frame, 0 for no limit", PEOPLE,
-        kind=int, low=0, high=1000, unit="people",
+        kind=int, low=0, high=1000, unit="people", applies="now", label="Key people a frame", special="no limit",
+        about="at most so many people a frame take the key network because their turn has come; the others wait",
     )  # fmt: skip
     roi: tuple[float, float, float, float] | None = _option(
         None, "--roi", "only people whose box centre lies in this region", PEOPLE,
-        kind=_region, metavar="X0,Y0,X1,Y1", unit="pixels",
+        kind=_region, metavar="X0,Y0,X1,Y1", unit="pixels", applies="now", label="Region", special="whole picture", written=_write_region,
     )  # fmt: skip
     smoothing: str = _option(
         "auto", "--smoothing", "live: causal; file: two passes, no lag; auto: what suits the source", PEOPLE,
-        choices=("auto", "off", "live", "file"),
+        choices=("auto", "off", "live", "file"), applies="now",
+        about="live knows the past only; file looks ahead and has no lag; automatic takes what suits the source",
     )  # fmt: skip
     smoothing_strength: float = _option(
-        1.0, "--smoothing-strength", "1 is the default; 2 smooths more, 0.5 less", PEOPLE, kind=float, low=0.1, high=10
-    )
-    swap: bool = _option(True, "--no-swap", "do not correct exchanged left and right over time", PEOPLE, kind=bool)
+        1.0, "--smoothing-strength", "1 is the default; 2 smooths more, 0.5 less", PEOPLE,
+        kind=float, low=0.1, high=10, applies="now", step=0.1,
+    )  # fmt: skip
+    swap: bool = _option(
+        True, "--no-swap", "do not correct exchanged left and right over time", PEOPLE, kind=bool, applies="now",
+        label="Correct left and right", about="correct joints of left and right that were exchanged, over time",
+    )  # fmt: skip
 
     start: float | None = _option(
-        None, "--start", "begin here", INPUT, kind=float, low=0, metavar="SECONDS", unit="seconds"
+        None, "--start", "begin here", INPUT, kind=float, low=0, metavar="SECONDS", unit="seconds", applies="source"
     )
     end: float | None = _option(
         None, "--end", "stop here; for cameras and streams: after so long", INPUT, kind=float, low=0,
-        metavar="SECONDS", unit="seconds",
+        metavar="SECONDS", unit="seconds", applies="source",
     )  # fmt: skip
-    every: int = _option(1, "--every", "take every Nth frame only", INPUT, kind=int, low=1, high=100_000, unit="frames")
+    every: int = _option(
+        1, "--every", "take every Nth frame only", INPUT, kind=int, low=1, high=100_000, unit="frames", applies="source",
+        label="Take a frame every", about="1 takes every frame, 2 every second one, and so on",
+    )  # fmt: skip
     rotate: str = _option(
-        "auto", "--rotate", "turn the picture clockwise; auto follows the file", INPUT,
-        choices=("auto", "0", "90", "180", "270"),
+        "auto", "--rotate", "turn the picture clockwise by so many degrees; auto follows the file", INPUT,
+        choices=("auto", "0", "90", "180", "270"), applies="source",
+        about="turn the picture clockwise, by degrees; automatic follows the file",
     )  # fmt: skip
     recursive: bool = _option(
         False, "--recursive", "look into sub-folders of a folder", INPUT, kind=bool, shapes_output=False
     )
     timeout: float = _option(
         10.0, "--timeout", "give up on a camera or URL that stays silent this long", INPUT,
-        kind=float, low=0.1, high=3600, metavar="SECONDS", unit="seconds", shapes_output=False,
+        kind=float, low=0.1, high=3600, metavar="SECONDS", unit="seconds", shapes_output=False, applies="source", label="Give up after",
     )  # fmt: skip
 
-    head_blur: bool = _option(False, "--head-blur", "blur heads before anything is encoded or shown", PICTURE, kind=bool)
+    camera_size: tuple[int, int] | None = _option(
+        None, "--camera-size", "ask the camera for this resolution; it may choose another one", INPUT,
+        kind=_resolution, metavar="WIDTHxHEIGHT", unit="pixels", applies="source",
+        label="Camera resolution", special="automatic", written=_write_resolution,
+    )  # fmt: skip
+    camera_fps: float | None = _option(
+        None, "--camera-fps", "ask the camera for this many frames a second; it may choose others", INPUT,
+        kind=float, low=1, high=1000, metavar="FPS", unit="frames a second", applies="source", label="Camera frame rate",
+        special="automatic", step=5,
+    )  # fmt: skip
+
+    head_blur: bool = _option(False, "--head-blur", "blur heads before anything is encoded or shown", PICTURE, kind=bool, applies="now")
     black_background: bool = _option(
-        False, "--black-background", "draw skeletons on black instead of the picture", PICTURE, kind=bool
+        False, "--black-background", "draw skeletons on black instead of the picture", PICTURE, kind=bool, applies="now"
     )
+    joint_threshold: float = _option(
+        0.3, "--joint-threshold", "joints below this score are not drawn; results keep them", PICTURE, kind=float, low=0, high=1,
+        applies="now", step=0.05,
+    )  # fmt: skip
     mirror: bool = _option(
-        False, "--mirror", "mirror the video and the window; results stay as they are", PICTURE, kind=bool
+        False, "--mirror", "mirror the video and the window; results stay as they are", PICTURE, kind=bool, applies="now"
     )
 
     output: str | None = _option(
@@ -261,8 +327,10 @@ class RunOptions:
         if self.roi is not None:
             x0, y0, x1, y1 = self.roi
             if not all(math.isfinite(v) for v in self.roi) or x1 <= x0 or y1 <= y0 or x1 <= 0 or y1 <= 0:
-                said = ",".join(_number(v) for v in self.roi)
-                raise UsageError(f"--roi: {said} holds no pixel; give X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1")
+                raise UsageError(f"--roi: {_write_region(self.roi)} holds no pixel; give X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1")
+        if self.camera_size is not None and not all(1 <= side <= 32_768 for side in self.camera_size):
+            said = _write_resolution(self.camera_size)
+            raise UsageError(f"--camera-size: {said} is no resolution; give WIDTHxHEIGHT in pixels, as in 1280x720")
         for name in self.save:
             if name not in RESULT_FORMATS:
                 raise UsageError(f"--save: '{name}' is no format; choose from {', '.join(RESULT_FORMATS)} or none")
@@ -276,11 +344,18 @@ class RunOptions:
 
 
 def table() -> Mapping[str, Option]:
-    """Field name -> option, in the order of declaration."""
+    """Field name -> option, in the order of declaration; each has its ``label`` and its ``about``."""
     return _TABLE
 
 
-_TABLE: Mapping[str, Option] = MappingProxyType({f.name: f.metadata["option"] for f in fields(RunOptions)})
+def _described(name: str, option: Option) -> Option:
+    label = option.label or name.replace("_", " ").capitalize()
+    return replace(option, label=label, about=option.about or option.help)
+
+
+_TABLE: Mapping[str, Option] = MappingProxyType(
+    {f.name: _described(f.name, f.metadata["option"]) for f in fields(RunOptions)}
+)
 _DEFAULTS: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in fields(RunOptions)})
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vipose.runtime.errors import OutputError, UsageError
 
-__all__ = ["DEFAULT_FOLDER", "Targets", "Wanted", "check_writable", "plan_targets"]
+__all__ = ["DEFAULT_FOLDER", "OutputNames", "Targets", "Wanted", "check_writable", "plan_targets"]
 
 DEFAULT_FOLDER = "vipose-out"
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".m4v")
@@ -70,14 +70,47 @@ def plan_targets(sources: Sequence[Wanted], output: str | None, *, video: bool) 
     if output is not None and _is_file(output):
         return [_one_file(sources, Path(output), video)]
     folder = Path(output or DEFAULT_FOLDER)
-    inputs = {_key(source.path) for source in sources if source.path is not None}
-    taken: set[str] = set()
-    planned = []
+    names = OutputNames()
     for source in sources:
-        base = folder / _free_name(source, folder, taken, inputs)
-        taken.add(base.name.casefold())
-        planned.append(_targets(base, source.kind) if video else Targets(base))
-    return planned
+        names.protect(source)
+    return [names.plan(at, source, folder, video=video) for at, source in enumerate(sources)]
+
+
+class OutputNames:
+    """Names of outputs that are given one by one, for a queue that grows: no two owners ever get the same.
+
+    Who asks again for the same folder, to be done once more, gets the name that it had.
+    """
+
+    def __init__(self) -> None:
+        self._owners: dict[str, Hashable] = {}  # key of a path without suffix -> whose it is
+        self._inputs: set[str] = set()
+
+    def protect(self, source: Wanted) -> None:
+        """No output that is named from now on overwrites this source."""
+        if source.path is not None:
+            self._inputs.add(_key(source.path))
+
+    def plan(self, owner: Hashable, source: Wanted, folder: Path, *, video: bool) -> Targets:
+        """Name the outputs of one source.
+
+        Args:
+            owner: of the name: what tells this source from all others.
+            source: what is to be named.
+            folder: where its outputs go.
+            video: whether annotated video or pictures are written.
+
+        Raises:
+            UsageError: there is no free name.
+        """
+        for name in _names(source):
+            # Beside its input the video of a.mp4 would be a.mp4 again.
+            if {_key(_beside(folder / name, suffix)) for suffix in ("", ".mp4", ".jpg")} & self._inputs:
+                name = f"{name}_vipose"
+            base = folder / name
+            if self._owners.setdefault(_key(base), owner) == owner:
+                return _targets(base, source.kind) if video else Targets(base)
+        raise UsageError(f"no free name for the outputs of '{source.name}' in '{folder}'; give another folder")
 
 
 def _is_file(output: str) -> bool:
@@ -117,21 +150,14 @@ def _beside(base: Path, suffix: str) -> Path:
     return base.with_name(base.name + suffix)  # with_suffix would cut a name like "take.2"
 
 
-def _free_name(source: Wanted, folder: Path, taken: set[str], inputs: set[str]) -> str:
-    """The source's own name, else with its suffix, else with its folder, else with a number."""
-    path = source.path
-    names = [source.name]
-    if path is not None:
-        names += [f"{source.name}_{path.suffix[1:]}"] if path.suffix else []
-        names += [f"{path.resolve().parent.name}_{source.name}"]
-    names += [f"{source.name}_{number}" for number in range(2, 100_002)]
-    for name in names:
-        # Beside its input the video of a.mp4 would be a.mp4 again.
-        if {_key(_beside(folder / name, suffix)) for suffix in ("", ".mp4", ".jpg")} & inputs:
-            name = f"{name}_vipose"
-        if name.casefold() not in taken:
-            return name
-    raise UsageError(f"no free name for the outputs of '{source.name}' in '{folder}'; give another folder")
+def _names(source: Wanted) -> Iterator[str]:
+    """The source's own name, then with its suffix, then with its folder, then with a number."""
+    yield source.name
+    if source.path is not None:
+        if source.path.suffix:
+            yield f"{source.name}_{source.path.suffix[1:]}"
+        yield f"{source.path.resolve().parent.name}_{source.name}"
+    yield from (f"{source.name}_{number}" for number in range(2, 100_002))
 
 
 def _key(path: Path) -> str:
@@ -150,6 +176,6 @@ def check_writable(targets: Targets) -> None:
             probe.write(b"vipose")
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        raise OutputError(f"folder '{folder}' cannot be written ({error.strerror}); choose another one with -o") from error
+        raise OutputError(f"folder '{folder}' cannot be written ({error.strerror}); choose another output folder") from error
     if free < _LEAST_FREE:
-        raise OutputError(f"folder '{folder}' has only {free / 1e6:.0f} MB left; free some space or choose another with -o")
+        raise OutputError(f"folder '{folder}' has only {free / 1e6:.0f} MB left; free some space or choose another output folder")

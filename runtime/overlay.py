@@ -28,7 +28,9 @@ __all__ = [
     "Status",
     "Text",
     "build_overlay",
+    "ink_on",
     "person_mark",
+    "place_label",
     "status_segments",
     "track_colour",
 ]
@@ -241,6 +243,38 @@ def status_segments(result: FrameResult, status: Status | None = None) -> tuple[
     return tuple(segments)
 
 
+def place_label(box: Rect, block: tuple[float, float], size: tuple[int, int], top: float, taken: Sequence[Rect]) -> Rect:
+    """Where a label goes: on the upper edge of its box, clamped into the frame, moved down past labels that lie there.
+
+    Args:
+        box: of the person.
+        block: width, height of the label.
+        size: width, height of the frame.
+        top: the label stays below this line.
+        taken: labels that are placed already.
+    """
+    width, height = block
+    x = min(max(box[0], 0.0), max(size[0] - width, 0.0))
+    floor = max(size[1] - height, top)
+    start = min(max(box[1] - height, top), floor)
+    y = start
+    for _ in range(len(taken)):
+        blocking = next((t for t in taken if x < t[2] and t[0] < x + width and y < t[3] and t[1] < y + height), None)
+        if blocking is None:
+            break
+        y = blocking[3] + 1
+    if y > floor:
+        y = start  # a full column: better on top of another label than outside the frame
+    return x, y, x + width, y + height
+
+
+def ink_on(colour: Colour) -> Colour:
+    """Black or white, whichever stands out more (WCAG relative luminance)."""
+    linear = [((c / 255 + 0.055) / 1.055) ** 2.4 if c > 10 else c / 3295 for c in colour]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return _BLACK if luminance > 0.179 else _WHITE
+
+
 def _box_height(person: PersonResult) -> float:
     height = float(person.box[3]) - float(person.box[1])
     return height if math.isfinite(height) else 0.0
@@ -313,41 +347,17 @@ def _labels(
         block = (width + 2 * margin, ascent + descent + 2 * margin)
         if block[1] > 0.2 * result.size[1]:
             break  # a thumbnail: letters that can be read would hide it
-        rect = _place(_rect(person.box), block, result.size, top, taken)
+        rect = place_label(_rect(person.box), block, result.size, top, taken)
         taken.append(rect)
         colour = track_colour(person.id)
         panels.append(Panel(rect, colour, 0.9))
         baseline = rect[1] + margin + ascent
-        texts.append(Text(label, rect, rect[0] + margin, baseline, size, _ink(colour)))
+        texts.append(Text(label, rect, rect[0] + margin, baseline, size, ink_on(colour)))
     return panels, texts
 
 
 def _touches(box: np.ndarray[tuple[int, ...], np.dtype[np.float32]], size: tuple[int, int]) -> bool:
     return bool(box[0] < size[0] and box[2] > 0 and box[1] < size[1] and box[3] > 0)
-
-
-def _place(box: Rect, block: tuple[float, float], size: tuple[int, int], top: float, taken: list[Rect]) -> Rect:
-    """The label's block: on the upper edge of the box, clamped into the frame, moved down past labels that lie there."""
-    width, height = block
-    x = min(max(box[0], 0.0), max(size[0] - width, 0.0))
-    floor = max(size[1] - height, top)
-    start = min(max(box[1] - height, top), floor)
-    y = start
-    for _ in range(len(taken)):
-        blocking = next((t for t in taken if x < t[2] and t[0] < x + width and y < t[3] and t[1] < y + height), None)
-        if blocking is None:
-            break
-        y = blocking[3] + 1
-    if y > floor:
-        y = start  # a full column: better on top of another label than outside the frame
-    return x, y, x + width, y + height
-
-
-def _ink(colour: Colour) -> Colour:
-    """Black or white, whichever stands out more (WCAG relative luminance)."""
-    linear = [((c / 255 + 0.055) / 1.055) ** 2.4 if c > 10 else c / 3295 for c in colour]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return _BLACK if luminance > 0.179 else _WHITE
 
 
 def _strip(

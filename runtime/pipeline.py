@@ -137,16 +137,11 @@ class Pipeline:
             raise UsageError("this mode has no detector, so nobody can be found; load it with a detector")
         self._detector = mode.detector
         self._provider = str(getattr(mode.provider, "running", mode.provider))
+        self._mode_period = mode.period
         self._propagator = Propagator(mode, config.refinement)
-        period = config.period or mode.period
-        if period > self._propagator.phases + 1:
-            raise UsageError(
-                f"period {period} is not possible: this mode has {self._propagator.phases} temporal graphs; "
-                f"give 1 to {self._propagator.phases + 1}"
-            )
         skeleton = self._propagator.skeleton
         self._tracker = Tracker(_track_config(config), skeleton)
-        self.scheduler = Scheduler(ScheduleConfig(period, config.max_keys))
+        self.scheduler = Scheduler(ScheduleConfig(self._period(config), config.max_keys))
         self._watch = PoseWatch(skeleton)
         self._swap = SwapCorrector(skeleton)
         self._smooth = OneEuro(SmoothConfig(strength=config.smoothing_strength))
@@ -164,6 +159,53 @@ class Pipeline:
         """What is handed on from the last frame for a person: affine [2, 3] frame -> input, heatmaps [K, h, w]; or None."""
         serial = next((t.serial for t in self._tracker.shown if t.id == track_id), 0)
         return self._propagator.heatmaps(serial)
+
+    def reconfigure(self, config: PipelineConfig) -> None:
+        """Go on with other options; people keep their ids and heatmaps. Call it between two frames.
+
+        Raises:
+            UsageError: the period does not fit the networks; the options in use stay.
+        """
+        schedule = ScheduleConfig(self._period(config), config.max_keys)
+        if config.smoothing_strength != self.config.smoothing_strength:
+            self._smooth.config = SmoothConfig(strength=config.smoothing_strength)
+        self.config = config
+        self.scheduler.reconfigure(schedule)
+        self._tracker.reconfigure(_track_config(config))
+        self._propagator.refinement = config.refinement
+
+    def exchange(self, mode: Networks) -> None:
+        """Go on with other networks of the same skeleton: people keep their ids, and all are key people on the next frame.
+
+        Raises:
+            UsageError: no detector, other joints, or the period does not fit; the networks in use stay.
+            ModelError: the mode's graphs do not fit each other.
+        """
+        propagator = Propagator(mode, self.config.refinement)
+        if mode.detector is None or propagator.skeleton != self._propagator.skeleton:
+            raise UsageError("these networks have no detector or other joints; begin a new pipeline with them")
+        before = self._propagator, self._mode_period
+        self._propagator, self._mode_period = propagator, mode.period
+        try:
+            schedule = ScheduleConfig(self._period(self.config), self.config.max_keys)
+        except UsageError:
+            self._propagator, self._mode_period = before
+            raise
+        self._detector = mode.detector
+        self._provider = str(getattr(mode.provider, "running", mode.provider))
+        self.scheduler.forget(set())
+        self.scheduler.reconfigure(schedule)
+        self._watch = PoseWatch(propagator.skeleton)  # what is a good score for one network is a poor one for another
+
+    def _period(self, config: PipelineConfig) -> int:
+        """The period that is asked for, or the mode's own."""
+        period = config.period or self._mode_period
+        if period > self._propagator.phases + 1:
+            raise UsageError(
+                f"period {period} is not possible: this mode has {self._propagator.phases} temporal graphs; "
+                f"give 1 to {self._propagator.phases + 1}"
+            )
+        return period
 
     def process(self, frame: Frame) -> FrameResult:
         """Find, follow and pose everybody on the next frame.

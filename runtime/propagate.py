@@ -81,7 +81,7 @@ class Propagator:
     def __init__(self, networks: PoseNetworks, refinement: Refinement = "dark") -> None:
         self._spatial, self._temporal = networks.spatial, tuple(networks.temporal)
         self._workers: Any = getattr(networks, "workers", None)
-        self._refinement: Refinement = refinement
+        self.refinement: Refinement = refinement
         meta = self._spatial.metadata
         codec = meta.codec
         if codec is None or any(_form(t.metadata) != _form(meta) for t in self._temporal):
@@ -141,7 +141,7 @@ class Propagator:
         heatmaps = np.stack([look.heatmaps for look in looks])
         affines = np.stack([look.affine for look in looks])
         codec = self._codec
-        poses = decode_frame(heatmaps, affines, self._size, codec.convention, self._refinement, codec.blur)
+        poses = decode_frame(heatmaps, affines, self._size, codec.convention, self.refinement, codec.blur)
         inside = ((poses[..., :2] >= -0.5) & (poses[..., :2] <= np.array(frame_size) - 0.5)).all(-1)
         poses[..., 2] *= np.where(inside, 1.0, _OUTSIDE).astype(np.float32)
         for look, pose in zip(looks, poses, strict=True):

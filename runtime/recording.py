@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,13 +15,17 @@ import numpy.typing as npt
 
 from vipose.runtime.draw import draw
 from vipose.runtime.errors import OutputError, ViposeError
+from vipose.runtime.media.writer import VideoWriter
+from vipose.runtime.outputs import Targets
 from vipose.runtime.overlay import OverlayStyle, Status, build_overlay
 from vipose.runtime.privacy import BlurConfig, HeadBlur
 from vipose.runtime.progress import Rate
+from vipose.runtime.results.formats import open_writer
+from vipose.runtime.results.header import ResultHeader
 from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.types import Frame, FrameResult
 
-__all__ = ["Artist", "FrameRecorder", "Look", "PictureFolder"]
+__all__ = ["Artist", "FrameRecorder", "Look", "PictureFolder", "as_png", "open_recorder"]
 
 Picture = npt.NDArray[np.uint8]
 _JPEG_QUALITY = 95
@@ -67,6 +72,12 @@ class Artist:
         overlay = build_overlay(result, self._skeleton, self._style, status)
         return draw(image, overlay, background="black" if look.black else "video", mirror=look.mirror)
 
+    def remember(self, results: Iterable[FrameResult]) -> None:
+        """Take in frames that were not drawn, oldest first, so that heads which were seen on them only are hidden, too."""
+        if self._blur is not None:
+            for result in results:
+                self._blur.update(result)
+
 
 class ResultWriter(Protocol):
     """The part of a result writer that the recorder uses."""
@@ -92,6 +103,8 @@ class PictureWriter(Protocol):
     def close(self) -> None: ...
 
     def abort(self) -> None: ...
+
+    def hurry(self) -> None: ...
 
 
 class PictureFolder:
@@ -127,6 +140,14 @@ class PictureFolder:
         except OSError as error:
             part.unlink(missing_ok=True)
             raise OutputError(f"'{path}' cannot be written ({error.strerror}); free some space or check the folder") from error
+
+
+def as_png(image: Picture) -> bytes:
+    """An RGB picture as a PNG file; raises OutputError where it is too large for one."""
+    good, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not good:
+        raise OutputError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be encoded as PNG; use a smaller one")
+    return data.tobytes()
 
 
 class FrameRecorder:
@@ -179,6 +200,11 @@ class FrameRecorder:
         results = [path for writer in self._writers.values() for path in writer.paths]
         return (*self._complete, *results)
 
+    def hurry(self) -> None:
+        """Have a close that runs, or comes, leave out what only tidies; from any thread."""
+        if self._video is not None:
+            self._video.hurry()
+
     def close(self, *, whole: bool = True) -> None:
         """Complete every output, also when one of them fails; then raises the first error.
 
@@ -208,3 +234,43 @@ def _closed(output: ResultWriter | PictureWriter, whole: bool) -> ViposeError | 
     except ViposeError as error:
         return error
     return None
+
+
+def open_recorder(
+    targets: Targets,
+    header: ResultHeader,
+    formats: Sequence[str],
+    *,
+    audio_from: Path | None = None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    timings: bool = True,
+    pictures: PictureFolder | None = None,
+) -> FrameRecorder:
+    """Open every output; where one cannot be opened, those before it are taken back.
+
+    Args:
+        targets: where outputs go; the folder of the results exists.
+        header: of the results; its source says size and rate of the video.
+        formats: of the results.
+        audio_from, start_s, end_s: see :class:`VideoWriter`.
+        timings: write measured times into native results.
+        pictures: annotated pictures, or None.
+
+    Raises:
+        UsageError: a format is not known or its extra is not installed.
+        OutputError: a file cannot be created.
+    """
+    with ExitStack() as undo:
+        video = None
+        if targets.video is not None:
+            video = VideoWriter(
+                targets.video, header.source.size, fps=header.source.fps, audio_from=audio_from, start_s=start_s, end_s=end_s
+            )
+            undo.callback(video.discard)
+        writers = {}
+        for name in formats:
+            writers[name] = open_writer(name, targets.base, header, timings=timings)
+            undo.callback(writers[name].discard)
+        undo.pop_all()
+    return FrameRecorder(writers, video, targets.video, pictures)

@@ -93,6 +93,12 @@ class Scheduler:
         self._hold_back(reasons)
         return {i: self._key(i, why) if why else self._propagated(i) for i, why in reasons.items()}
 
+    def reconfigure(self, config: ScheduleConfig) -> None:
+        """Another period or limit from the next frame on; nobody waits longer for a key frame than the new period."""
+        self.config = config
+        for person in self._people.values():
+            person.due = min(person.due, person.last_key + config.period)
+
     def promote(self, person: int, why: Why) -> Decision:
         """Make a person who was to be propagated on this frame a key person after all (the result was not good enough)."""
         return self._key(person, why)

@@ -44,6 +44,13 @@ class Tracker:
         self._born = self._named = 0
         self._collapsed: dict[tuple[int, int], tuple[float, KalmanState | None]] = {}
 
+    def reconfigure(self, config: TrackConfig) -> None:
+        """Other thresholds and times from the next frame on; with less room those who count least are lost first."""
+        self.config = config
+        shown = sorted(self.shown, key=_order)
+        for track in shown[: max(len(shown) - config.max_people, 0)]:
+            track.state = "lost"
+
     @property
     def shown(self) -> list[Track]:
         """Confirmed tracks, ids ascending."""

@@ -6,11 +6,11 @@ delay stays that of one frame however long the run lasts.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from dataclasses import replace
 
+from vipose.runtime.drivers.capture import Capture
 from vipose.runtime.drivers.common import (
     Draw,
     Limits,
@@ -23,14 +23,13 @@ from vipose.runtime.drivers.common import (
     Tick,
     close_recorder,
 )
-from vipose.runtime.drivers.queues import BoundedQueue, Cancelled, NewestSlot, naming
+from vipose.runtime.drivers.queues import BoundedQueue, Cancelled, naming
 from vipose.runtime.errors import ViposeError
 from vipose.runtime.show import Window
 from vipose.runtime.types import Frame, FrameResult
 
 __all__ = ["run_live"]
 
-_JOIN_S = 5.0
 _LOOK_S = 0.02  # a window without new frames still reacts to the user this often
 
 
@@ -80,27 +79,23 @@ class _LiveRun:
         window: Window | None,
         tick: Tick | None,
     ) -> None:
-        self._source, self._process, self._draw, self._recorder = source, process, draw, recorder
+        self._process, self._draw, self._recorder = process, draw, recorder
         self._stop, self._window, self._tick = stop, window, tick
         self.tally = Tally()
-        self._origin = math.inf
-        self._over = threading.Event()  # ends the capture thread, however the run ends
-        self._slot = NewestSlot[tuple[Frame, float]](self._over)
+        self._capture = Capture(source)
         self._outbound = BoundedQueue[tuple[Picture | None, FrameResult]](
             threading.Event(), limits.frames, limits.size_bytes
         )
 
     def run(self, deadline: float | None) -> ViposeError | None:
-        capture = threading.Thread(target=self._capture, name="vipose-capture", daemon=True)
         record = threading.Thread(target=self._record, name="vipose-recorder", daemon=True)
-        capture.start()
+        self._capture.start()
         record.start()
         error = self._loop(deadline)
-        self._over.set()
         self._outbound.close()
         record.join()
-        capture.join(_JOIN_S)
-        self.tally.dropped = self._slot.dropped
+        self._capture.close()
+        self.tally.delivered, self.tally.dropped = self._capture.delivered, self._capture.dropped
         whole = error is None and not self._stop.is_set()
         closing = close_recorder(self._recorder, self._outbound.reader_error, whole=whole)
         return error or closing
@@ -108,10 +103,10 @@ class _LiveRun:
     def _loop(self, deadline: float | None) -> ViposeError | None:
         try:
             while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline):
-                item = self._slot.take(_LOOK_S)
+                item = self._capture.take(_LOOK_S)
                 if item is not None:
                     self._one(*item)
-                elif self._slot.ended:
+                elif self._capture.ended:
                     return None
                 if self._window is not None and not self._window.poll():
                     return None
@@ -126,7 +121,7 @@ class _LiveRun:
     def _one(self, frame: Frame, captured: float) -> None:
         with naming("the pipeline"):
             result = self._process(frame)
-        self.tally.dropped = self._slot.dropped
+        self.tally.delivered, self.tally.dropped = self._capture.delivered, self._capture.dropped
         result = replace(result, counters=replace(result.counters, dropped=self.tally.dropped))
         self.tally.add(result)
         picture = None
@@ -141,24 +136,6 @@ class _LiveRun:
             self._outbound.put((picture, result), 0 if picture is None else picture.nbytes)
         if self._tick is not None:
             self._tick(self.tally)
-
-    def _capture(self) -> None:
-        with self._slot.producing(), naming("capturing"):
-            for frame in self._source:
-                self.tally.delivered += 1
-                self._slot.put((frame, self._captured(frame)))
-
-    def _captured(self, frame: Frame) -> float:
-        """When a frame was captured, on the monotonic clock.
-
-        A sender's clock is only known through its frames. None can arrive before it was captured, so the frame with the
-        least delay so far tells best how the two clocks lie; opening a stream delays the first one.
-        """
-        now = time.monotonic()
-        if self._source.clock_origin is None:
-            return now
-        self._origin = min(self._origin, self._source.clock_origin, now - frame.time_s)
-        return self._origin + frame.time_s
 
     def _record(self) -> None:
         with self._outbound.consuming(), naming("writing the outputs"):

@@ -115,6 +115,13 @@ class BoundedQueue(_Channel[Item]):
             self._held += size
             self._changed.notify_all()
 
+    def leave(self, error: BaseException | None = None) -> None:
+        """As everywhere; what waits is let go, since nobody will read it."""
+        super().leave(error)
+        with self._changed:
+            self._items.clear()
+            self._held = 0
+
     def __len__(self) -> int:
         """Items that wait."""
         return len(self._items)

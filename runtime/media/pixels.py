@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import av
     from av.buffer import Buffer
 
-__all__ = ["Orientation", "RgbConverter", "display_orientation"]
+__all__ = ["Orientation", "RgbConverter", "display_orientation", "resized", "shrunk"]
 
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _UNSPECIFIED = (2, 3)  # AVCOL_SPC_UNSPECIFIED and RESERVED
@@ -95,3 +95,17 @@ class RgbConverter:
     @staticmethod
     def _matrix(colorspace: int) -> int:
         return _BT601 if colorspace in _UNSPECIFIED else _SWS_MATRICES.get(int(colorspace), _BT601)
+
+
+def resized(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """A picture [H, W, 3] uint8 in another size (width, height), averaged where it gets smaller; itself where it fits."""
+    if size == (image.shape[1], image.shape[0]):
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def shrunk(image: npt.NDArray[np.uint8], largest_px: int) -> npt.NDArray[np.uint8]:
+    """A picture [H, W, 3] uint8 of the same shape with no side above ``largest_px``; itself where that holds already."""
+    height, width = image.shape[:2]
+    factor = min(1.0, largest_px / max(height, width))
+    return resized(image, (max(1, round(width * factor)), max(1, round(height * factor))))

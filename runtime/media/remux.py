@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -9,15 +10,17 @@ import av
 __all__ = ["drop_torn_fragment", "is_readable", "remux"]
 
 
-def remux(source: Path, target: Path, form: str) -> None:
+def remux(source: Path, target: Path, form: str, stopped: Callable[[], bool] = lambda: False) -> None:
     """Copy all streams of a fragmented file into a plain one with its index in front.
 
     Args:
         source, target: files.
         form: FFmpeg's name of the format of both.
+        stopped: asked now and then; True ends it early.
 
     Raises:
         av.FFmpegError: either file fails.
+        InterruptedError: it was stopped; the target is of no use.
     """
     options = {"movflags": "faststart", "video_track_timescale": "90000"}
     with (
@@ -28,6 +31,8 @@ def remux(source: Path, target: Path, form: str) -> None:
         for packet in old.demux():
             if packet.dts is None:  # marks the end of a stream
                 continue
+            if stopped():
+                raise InterruptedError("there was no time for it")
             packet.stream = streams[packet.stream_index]
             new.mux(packet)
 

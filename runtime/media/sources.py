@@ -13,7 +13,7 @@ from vipose.runtime.errors import InputError, UsageError
 from vipose.runtime.media.base import Rotate, Selection, Source
 from vipose.runtime.media.images import IMAGE_SUFFIXES, ImagesSource, list_images, natural_key
 
-__all__ = ["VIDEO_SUFFIXES", "SourceSpec", "expand_sources", "open_source"]
+__all__ = ["VIDEO_SUFFIXES", "SourceSpec", "expand_sources", "open_source", "without_password"]
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -42,6 +42,11 @@ class SourceSpec:
     kind: Literal["video", "images", "camera", "stream"]
     path: Path | None = None
     device: int | str | None = None
+
+
+def without_password(text: str) -> str:
+    """A source as people may see it: an address without user and password; other texts as they are."""
+    return re.sub(r"(?<=://)[^/?#]*@", "", text)
 
 
 def expand_sources(

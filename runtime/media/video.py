@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from vipose.runtime.media.base import Rotate, Selection, Source
 from vipose.runtime.media.clock import StampRepair
 from vipose.runtime.media.decode import Decoder, reason
 from vipose.runtime.media.pixels import Orientation, RgbConverter, display_orientation
+from vipose.runtime.media.sources import without_password
 from vipose.runtime.types import Frame, SourceInfo
 
 __all__ = ["StreamSource", "VideoSource"]
@@ -234,7 +234,7 @@ class StreamSource(_ContainerSource):
     ) -> None:
         options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
         super().__init__(
-            name or _without_password(url),
+            name or without_password(url),
             url,
             kind="stream",
             rotate=rotate,
@@ -246,10 +246,6 @@ class StreamSource(_ContainerSource):
         self.info = replace(self.info, live=live)
         if live and self._first is not None:
             self.clock_origin = time.monotonic() - self._first.time_s
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"(?<=://)[^/@]*@", "", url)
 
 
 def _check_file(path: Path, name: str) -> None:

@@ -112,6 +112,7 @@ class VideoWriter:
         self._audio: AudioCopier | None = None
         self._failed = False
         self._done = False
+        self._hurry = threading.Event()
         self._lock = threading.RLock()
         self._format = self._check(audio_from)
         self._part = self.path.with_name(f"{self.path.name}.part")
@@ -275,6 +276,10 @@ class VideoWriter:
         """
         self._finish(whole=False)
 
+    def hurry(self) -> None:
+        """Have :meth:`close` put the file in place without moving its index to the front; from any thread, also meanwhile."""
+        self._hurry.set()
+
     def discard(self) -> None:
         """Remove what was written; ``path`` stays as it was."""
         with self._lock:
@@ -323,11 +328,11 @@ class VideoWriter:
     def _publish(self) -> BaseException | None:
         """Put the part in place, tidied where there is room for it, as it is where there is not."""
         ready = self._part
-        if self._format in _FRAGMENTED:
+        if self._format in _FRAGMENTED and not self._hurry.is_set():
             ready = self._part.with_name(f"{self.path.name}.tidy.part")
             try:
                 drop_torn_fragment(self._part)
-                remux(self._part, ready, self._format)
+                remux(self._part, ready, self._format, self._hurry.is_set)
             except (av.FFmpegError, OSError, ValueError) as error:
                 ready.unlink(missing_ok=True)
                 if not is_readable(self._part):

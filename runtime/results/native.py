@@ -27,7 +27,7 @@ from vipose.runtime.results.strict import (
 from vipose.runtime.results.writing import PartFile, Writer, WriterOptions
 from vipose.runtime.types import Counters, FrameResult, Kind, PersonResult, Why
 
-__all__ = ["NativeResults", "NativeWriter", "read_native"]
+__all__ = ["NativeResults", "NativeWriter", "frame_dict", "parse_frame", "read_native"]
 
 _KINDS, _WHYS = get_args(Kind), get_args(Why)
 _COUNTERS = tuple(Counters.__dataclass_fields__)
@@ -46,14 +46,15 @@ class NativeWriter(Writer):
         self._parts = (PartFile(path, _line(header.to_dict())),)
 
     def _write(self, result: FrameResult) -> None:
-        self._parts[0].append(_line(_frame_dict(result, self.options.timings)))
+        self._parts[0].append(_line(frame_dict(result, self.options.timings)))
 
 
 def _line(data: Mapping[str, Any]) -> bytes:
     return json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
-def _frame_dict(result: FrameResult, timings: bool) -> dict[str, Any]:
+def frame_dict(result: FrameResult, timings: bool = True) -> dict[str, Any]:
+    """A frame as JSON values, as it stands in a native file."""
     data: dict[str, Any] = {
         "index": int(result.index),
         "time_s": _number(result.time_s, _SECONDS) or 0.0,
@@ -135,7 +136,7 @@ class NativeResults:
             if number == 1 or not line.strip():
                 continue
             try:
-                frame = _frame(parse_json(line), joints)
+                frame = parse_frame(line, joints)
             except UNREADABLE as error:
                 if not line.endswith(b"\n"):  # only the last line of a file can lack its end
                     self.truncated = True
@@ -171,6 +172,11 @@ def read_native(path: str | Path) -> NativeResults:
         InputError: the file cannot be read, or its header is malformed; iterating raises it for malformed frames.
     """
     return NativeResults(Path(path))
+
+
+def parse_frame(line: bytes, joints: int) -> FrameResult:
+    """The frame in one line of a native file whose skeleton has so many joints; raises one of ``strict.UNREADABLE``."""
+    return _frame(parse_json(line), joints)
 
 
 def _frame(data: Any, joints: int) -> FrameResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ def test_borders_between_files_count(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         content_sha256([tmp_path / "none"])
+
+
+def test_reading_a_large_file_can_be_stopped(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    stop = threading.Event()
+    assert content_sha256([tmp_path / "a"], stop) != ""
+    stop.set()
+    assert content_sha256([tmp_path / "a"], stop) == ""
 
 
 def test_identity_follows_what_matters() -> None:

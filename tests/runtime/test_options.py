@@ -31,7 +31,7 @@ def test_every_option_reaches_its_field() -> None:
         "--roi", "1,2,30.5,40", "--smoothing", "live", "--smoothing-strength", "2", "--no-swap", "--start", "1", "--end", "2.5",
         "--every", "3", "--rotate", "90", "--recursive", "--timeout", "5", "--head-blur", "--black-background", "--mirror",
         "-o", "x", "--save", "CSV, native,csv", "--no-video", "--existing", "fail", "--show", "--queue-frames", "5",
-        "--queue-mb", "8", "-q", "--json", "--no-timings",
+        "--queue-mb", "8", "-q", "--json", "--no-timings", "--camera-size", "1280x720", "--camera-fps", "60", "--joint-threshold", "0.4",
     )  # fmt: skip
     wanted = RunOptions(
         mode="s-vipnas", detector="d.onnx", period=2, precision="fp32", device="cpu", threads=3, max_people=4,
@@ -39,6 +39,7 @@ def test_every_option_reaches_its_field() -> None:
         smoothing_strength=2.0, swap=False, start=1.0, end=2.5, every=3, rotate="90", recursive=True, timeout=5.0,
         head_blur=True, black_background=True, mirror=True, output="x", save=("csv", "native"), video=False,
         existing="fail", show=True, queue_frames=5, queue_mb=8.0, quiet=True, json=True, timings=False,
+        camera_size=(1280, 720), camera_fps=60.0, joint_threshold=0.4,
     )  # fmt: skip
     assert given == wanted
     default = RunOptions()
@@ -75,6 +76,9 @@ def test_shortcuts() -> None:
         (("--save", "native,xls"), "'xls' is no format; choose from native"),
         (("--save", "none", "--no-video"), "nothing to do"),
         (("--timeout", "0"), "--timeout"),
+        (("--camera-size", "big"), "WIDTHxHEIGHT"),
+        (("--camera-size", "0x720"), "no resolution"),
+        (("--joint-threshold", "2"), "0 to 1"),
         (("--queue-frames", "0"), "--queue-frames"),
     ],
 )

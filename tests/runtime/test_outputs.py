@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vipose.runtime.errors import OutputError, UsageError
-from vipose.runtime.outputs import Targets, Wanted, check_writable, plan_targets
+from vipose.runtime.outputs import OutputNames, Targets, Wanted, check_writable, plan_targets
 
 
 def wanted(text: str) -> Wanted:
@@ -68,6 +68,17 @@ def test_names_never_collide(texts: list[str]) -> None:
     names = [str(target.video).casefold() for target in targets]
     assert len(set(names)) == len(names)
     assert not set(names) & {text.casefold() for text in texts}
+
+
+def test_names_for_a_queue_that_grows(tmp_path: Path) -> None:
+    names, out = OutputNames(), tmp_path / "out"
+    first = names.plan("first", wanted("a/x.mp4"), out, video=True)
+    second = names.plan("second", wanted("b/X.mp4"), out, video=True)
+    assert first.base == out / "x" and second.base.name.casefold() != "x"
+    assert names.plan("first", wanted("a/x.mp4"), out, video=False) == Targets(first.base)  # once more: the same name
+    assert names.plan("second", wanted("b/X.mp4"), tmp_path / "other", video=True).base == tmp_path / "other" / "X"
+    names.protect(Wanted("y", out / "y.mp4"))  # an input that lies where outputs go
+    assert names.plan("third", wanted("c/y.mov"), out, video=True).video == out / "y_vipose.mp4"
 
 
 def test_unwritable_folder_is_found_first(tmp_path: Path) -> None:

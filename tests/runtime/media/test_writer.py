@@ -368,3 +368,29 @@ def test_without_x264_another_encoder_is_used_and_told(tmp_path: Path, monkeypat
 def test_absurd_options_are_usage_errors(values: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         EncoderOptions(**values)  # type: ignore[arg-type]
+
+
+def test_in_a_hurry_the_index_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "remux", None)  # not even begun
+    writer = VideoWriter(tmp_path / "out.mp4", (96, 64))
+    write_still(writer)
+    writer.hurry()
+    writer.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    assert len(frames_of(tmp_path / "out.mp4")) == writer.frames
+    assert not writer.warnings
+
+
+def test_a_hurry_that_comes_late_ends_the_tidying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remux = module.remux
+    writer = VideoWriter(tmp_path / "out.mp4", (96, 64))
+
+    def hurried(*args: Any) -> None:
+        writer.hurry()
+        remux(*args)
+
+    monkeypatch.setattr(module, "remux", hurried)
+    write_still(writer)
+    writer.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    assert len(frames_of(tmp_path / "out.mp4")) == writer.frames
