@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("runtime", "models", "app", "exported")
+ROOMS = ("runtime", "models", "app", "exported", "assets")
 RUNTIME_LIBRARIES = {
     "numpy", "cv2", "av", "onnxruntime", "filterpy", "scipy", "rich", "pycocotools", "cv2_enumerate_cameras", "pyarrow",
     "platformdirs",
@@ -111,6 +111,17 @@ def test_shared_part_of_runtime_stays_within_itself() -> None:
 
 def test_app_never_imports_models_or_torch() -> None:
     _none([i for i in _from("app") if i.within("vipose.models", "torch")])
+
+
+def test_app_imports_only_its_libraries() -> None:
+    allowed = {"numpy", "platformdirs", "PySide6", "vipose"} | set(sys.stdlib_module_names)
+    _none([i for i in _from("app") if i.module.split(".")[0] not in allowed])
+
+
+def test_app_core_knows_no_qt_and_no_widgets() -> None:
+    core = [i for i in IMPORTS if i.file.startswith("app/core/")]
+    assert core
+    _none([i for i in core if i.within("PySide6", "vipose.app.widgets", "vipose.app.window", "vipose.app.application")])
 
 
 def test_exported_imports_nothing() -> None:

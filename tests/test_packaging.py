@@ -83,6 +83,11 @@ def test_what_ships_is_small() -> None:
     assert (ROOT / "assets" / "demo.mp4").stat().st_size < 1_200_000
 
 
+def test_the_demo_clip_and_the_icon_are_installed() -> None:
+    assert {"demo.mp4", "demo.LICENSE.txt", "icon.svg"} <= {path.name for path in _installed("assets").iterdir()}
+    assert _differences("assets", ".mp4", ".svg", ".txt", ".py") == []
+
+
 def test_demo_clip_has_its_licence_beside_it() -> None:
     licence = (ROOT / "assets" / "demo.LICENSE.txt").read_text(encoding="utf-8")
     attribution = (ROOT / "assets" / "README.md").read_text(encoding="utf-8")

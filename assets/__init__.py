@@ -1,0 +1,1 @@
+"""The demo clip and the icon."""
