@@ -71,13 +71,23 @@ MAKERS: dict[str, Callable[[Path], clips.Clip]] = {
 }  # fmt: skip
 
 
+SOUND = ("b frames", "open groups", "variable rate", "matroska", "fragmented", "with sound", "motion jpeg", "h265")
+
+
+def keys_used(reader: FrameReader) -> bool:
+    """Whether pictures are still reached from key frames by the list of packets: nothing had to be decoded end to end."""
+    video = reader._pictures
+    return not video._by_pictures and len(video._table.keys) > 1  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("kind", MAKERS)
 def test_any_order_gives_what_reading_from_the_start_gives(kind: str, tmp_path: Path) -> None:
     try:
         made = MAKERS[kind](tmp_path)
     except (ValueError, av.FFmpegError):
         pytest.skip("this FFmpeg cannot write it")
-    assert_same(made.path).close()
+    with assert_same(made.path) as reader:
+        assert keys_used(reader) or kind not in SOUND
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
@@ -107,7 +117,8 @@ def test_an_edit_list_hides_the_first_pictures(tmp_path: Path) -> None:
                 packet.pts -= round(Fraction(4, 25) / packet.time_base)
                 packet.dts -= round(Fraction(4, 25) / packet.time_base)
                 out.mux(packet)
-    assert_same(cut).close()
+    with assert_same(cut) as reader:
+        assert keys_used(reader)
 
 
 def test_a_small_cache_changes_nothing(tmp_path: Path) -> None:

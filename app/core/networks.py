@@ -1,0 +1,42 @@
+"""Networks for a live session: loaded beside the ones in use, kept between two runs, closed when nobody needs them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vipose.runtime.batch import load_networks
+from vipose.runtime.detect import DetectorConfig
+from vipose.runtime.modes import Mode
+from vipose.runtime.options import RunOptions, table
+
+__all__ = ["fitting", "load", "same_networks", "set_threshold"]
+
+_NAMES = tuple(name for name, option in table().items() if option.applies == "networks")
+
+
+def same_networks(a: RunOptions, b: RunOptions) -> bool:
+    """Whether two sets of options run the same networks in the same way."""
+    return all(getattr(a, name) == getattr(b, name) for name in _NAMES)
+
+
+def load(options: RunOptions) -> Mode:
+    """Load the networks with all their temporal graphs, whatever the period: it may change while they run.
+
+    Raises:
+        UsageError, ModelError: see :func:`vipose.runtime.modes.load_mode`.
+    """
+    return load_networks(replace(options, period=None))
+
+
+def set_threshold(mode: Mode, options: RunOptions) -> None:
+    """Let the detector of loaded networks follow the score threshold."""
+    if mode.detector is not None:
+        # The tracker goes on with detections half as sure as those that begin a track.
+        mode.detector.config = DetectorConfig(score=options.score_threshold / 2)
+
+
+def fitting(options: RunOptions, mode: Mode) -> RunOptions:
+    """The options with a period that the mode can keep: single-frame modes take 1 whatever was chosen for others."""
+    if options.period is not None and options.period > mode.period:
+        return replace(options, period=None)
+    return options
