@@ -58,7 +58,7 @@ class MainWindow(QMainWindow):
         self._closing = False
         self._provider: ProviderReport | None = None
         self.setWindowTitle("vipose")
-        self.setMinimumSize(900, 600)
+        self.setMinimumSize(960, 600)
         self.resize(1360, 840)
         self.setAcceptDrops(True)
         self.live = LivePage(store, self._watch)
@@ -218,7 +218,7 @@ class MainWindow(QMainWindow):
             f"page_{entry.title.lower()}": partial(self.show_page, number) for number, entry in enumerate(_ENTRIES)
         }
         return pages | {
-            "open": self._on_live(live.source_bar.ask_for_file),
+            "open": self._ask_for_file,
             "open_url": self._on_live(live.source_bar.ask_for_address),
             "open_results": self._ask_for_results,
             "theme": self._toggle_theme,
@@ -226,6 +226,13 @@ class MainWindow(QMainWindow):
             "shortcuts": self.show_shortcuts,
             "quit": self.close,
         }
+
+    def _ask_for_file(self) -> None:
+        """On the batch page files are added, on all others one is run."""
+        if self._stack.currentIndex() == BATCH:
+            self.page(BATCH).ask_for_files()
+        else:
+            self._on_live(self.live.source_bar.ask_for_file)()
 
     def _ask_for_results(self) -> None:
         self.show_page(RESULTS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["SHORTCUTS", "Shortcut", "by_group", "keys_of"]
+__all__ = ["SHORTCUTS", "Shortcut", "as_markdown", "by_group", "keys_of"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Shortcut:
     anywhere: bool = True
 
 
-WINDOW, LIVE, VIEW, RESULTS = "Window", "Live", "View", "Results"
+WINDOW, LIVE, VIEW, RESULTS, BATCH = "Window", "Live", "View", "Results", "Batch"
 
 SHORTCUTS: Mapping[str, Shortcut] = MappingProxyType(
     {
-        "open": Shortcut(("Ctrl+O",), "Open a video or picture", WINDOW),
+        "open": Shortcut(("Ctrl+O",), "Open a video or picture; on the batch page add files", WINDOW),
         "open_url": Shortcut(("Ctrl+U",), "Open a URL", WINDOW),
         "open_results": Shortcut(("Ctrl+Shift+O",), "Open stored results", WINDOW),
         "page_live": Shortcut(("Ctrl+1",), "Live", WINDOW),
@@ -46,6 +46,7 @@ SHORTCUTS: Mapping[str, Shortcut] = MappingProxyType(
         "stop": Shortcut(("Ctrl+.",), "Stop", LIVE),
         "record": Shortcut(("Ctrl+R",), "Start or finish a recording", LIVE),
         "snapshot": Shortcut(("Ctrl+S",), "Save a snapshot", LIVE),
+        "panel": Shortcut(("Ctrl+P",), "Show or hide controls and latency", LIVE),
         "mirror": Shortcut(("M",), "Mirror the picture", VIEW, anywhere=False),
         "black_background": Shortcut(("V",), "Show or hide the video", VIEW, anywhere=False),
         "head_blur": Shortcut(("P",), "Blur heads", VIEW, anywhere=False),
@@ -67,6 +68,9 @@ SHORTCUTS: Mapping[str, Shortcut] = MappingProxyType(
         "first_frame": Shortcut(("Home",), "First frame", RESULTS, anywhere=False),
         "last_frame": Shortcut(("End",), "Last frame", RESULTS, anywhere=False),
         "export": Shortcut(("Ctrl+E",), "Export", RESULTS),
+        "move_up": Shortcut(("Ctrl+Up",), "Move the selected files up", BATCH),
+        "move_down": Shortcut(("Ctrl+Down",), "Move the selected files down", BATCH),
+        "remove": Shortcut(("Del",), "Take the selected files out of the queue", BATCH, anywhere=False),
     }
 )
 """Name of an action -> its keys; no key has two meanings."""
@@ -84,3 +88,14 @@ def by_group() -> dict[str, list[Shortcut]]:
     for shortcut in SHORTCUTS.values():
         groups.setdefault(shortcut.group, []).append(shortcut)
     return groups
+
+
+def as_markdown() -> str:
+    """The table of keys in docs/app.md; a test compares."""
+    lines = ["| keys | do |", "| --- | --- |"]
+    for group, shortcuts in by_group().items():
+        lines.append(f"| **{group}** | |")
+        for shortcut in shortcuts:
+            keys = ", ".join(f"`{key}`" for key in shortcut.keys)
+            lines.append(f"| {keys} | {shortcut.title} |")
+    return "\n".join(lines) + "\n"

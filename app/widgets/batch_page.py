@@ -22,6 +22,7 @@ from vipose.app.core.batch import BatchQueue
 from vipose.app.core.batch_items import BatchItem, BatchPhase, BatchStatus, ItemState
 from vipose.app.core.batch_words import count_of
 from vipose.app.core.settings import Settings, SettingsStore
+from vipose.app.core.shortcuts import keys_of
 from vipose.app.widgets.batch_details import BatchDetails
 from vipose.app.widgets.batch_footer import BatchFooter
 from vipose.app.widgets.batch_invitation import BatchInvitation
@@ -106,12 +107,12 @@ class BatchPage(QWidget):
     # Making.
 
     def _make_actions(self) -> None:
-        self._add_files = self._action("Add files...", "add", "Add videos and pictures (Ctrl+O)", self._ask_files, "Ctrl+O")
+        self._add_files = self._action("Add files...", "add", "Add videos and pictures (Ctrl+O)", self.ask_for_files)
         self._add_folder = self._action("Add folder...", "folder", "Add all that lies in a folder", self._ask_folder)
         self._start = self._action("Start", "play", "Run every file that waits", self._start_run)
         self._stop = self._action("Stop all", "stop", "End the run; what was written so far is kept", self._queue.stop)
-        self._up = self._action("Up", "up", "Move up (Ctrl+Up)", lambda: self._shift(-1), "Ctrl+Up")
-        self._down = self._action("Down", "down", "Move down (Ctrl+Down)", lambda: self._shift(1), "Ctrl+Down")
+        self._up = self._action("Up", "up", "Move up (Ctrl+Up)", lambda: self._shift(-1), "move_up")
+        self._down = self._action("Down", "down", "Move down (Ctrl+Down)", lambda: self._shift(1), "move_down")
         self._again = self._action(
             "Try again", "refresh", "Let the selected files wait again; without a selection all that did not end well",
             self._try_again,
@@ -119,7 +120,7 @@ class BatchPage(QWidget):
         self._cancel = self._action("Cancel", "cancel", "Cancel the selected files; the others go on", self._cancel_chosen)
         self._remove = self._action(
             "Remove", "remove", "Take the selected files out of the queue; no file is deleted (Delete)",
-            lambda: self._queue.remove(self._ids()), QKeySequence(QKeySequence.StandardKey.Delete),
+            lambda: self._queue.remove(self._ids()), "remove",
         )  # fmt: skip
         self._clear = self._action("Clear finished", "check", "Take out what is done or skipped", self._queue.clear_finished)
         self._open = self._action("Open results", "results", "Replay the file with its results", self._open_results)
@@ -131,13 +132,13 @@ class BatchPage(QWidget):
         self._table.addActions(list(rows))
 
     def _action(
-        self, text: str, symbol: str, hint: str, slot: Callable[[], object], keys: str | QKeySequence | None = None
+        self, text: str, symbol: str, hint: str, slot: Callable[[], object], keys: str = ""
     ) -> QAction:
         action = QAction(icon(symbol), text, self)
         action.setToolTip(hint)
         action.triggered.connect(lambda _checked=False: slot())
-        if keys is not None:
-            action.setShortcut(QKeySequence(keys))
+        if keys:
+            action.setShortcuts([QKeySequence(sequence) for sequence in keys_of(keys)])
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             self.addAction(action)
         return action
@@ -291,7 +292,8 @@ class BatchPage(QWidget):
         if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
             self.problem.emit(InputError(f"'{path}' cannot be opened: no program for it was found; open it by hand"))
 
-    def _ask_files(self) -> None:
+    def ask_for_files(self) -> None:
+        """Let the user pick files for the queue."""
         suffixes = " ".join(f"*{suffix}" for suffix in sorted(VIDEO_SUFFIXES | IMAGE_SUFFIXES))
         dialog = self._dialog("Add videos and pictures", QFileDialog.FileMode.ExistingFiles)
         dialog.setNameFilters([f"Videos and pictures ({suffixes})", "All files (*)"])

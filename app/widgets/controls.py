@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFormLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
 from vipose.app.core.settings import Settings, SettingsStore
 from vipose.app.widgets.editor_base import OptionEditor
@@ -53,16 +53,23 @@ class Controls(QScrollArea):
             label.setBuddy(editor)
             form.addRow(label, editor)
             editor.changed.connect(partial(self._set, name))
-        more = QPushButton(icon("settings"), "All settings")
+        more = QToolButton()
+        more.setText("All settings")
+        more.setIcon(icon("settings"))
+        more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        more.setAutoRaise(True)
         more.clicked.connect(self.settings_asked)
         column = QVBoxLayout(inside)
-        column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        column.setSpacing(SPACING)
+        column.setContentsMargins(MARGIN, SPACING, MARGIN, SPACING)
+        column.setSpacing(SPACING // 2)
         heading = QLabel("Controls")
         set_role(heading, "title")
-        column.addWidget(heading)
+        top = QHBoxLayout()
+        top.addWidget(heading)
+        top.addStretch(1)
+        top.addWidget(more)
+        column.addLayout(top)
         column.addLayout(form)
-        column.addWidget(more)
         column.addStretch(1)
         self.setWidget(inside)
         self.follow(store.current)

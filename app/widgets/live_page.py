@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from vipose.app.core.cameras import CameraWatch
 from vipose.app.core.phases import Phase
@@ -16,6 +17,7 @@ from vipose.app.core.settings import Settings, SettingsStore
 from vipose.app.core.shown import Shown
 from vipose.app.widgets.canvas import Canvas
 from vipose.app.widgets.controls import Controls
+from vipose.app.widgets.icons import icon
 from vipose.app.widgets.keys import bind_keys
 from vipose.app.widgets.latency_panel import LatencyPanel
 from vipose.app.widgets.live_controller import LiveController
@@ -30,6 +32,7 @@ from vipose.runtime.media.sources import SourceSpec
 __all__ = ["LivePage"]
 
 _SIDE = 380
+_NARROW = 1150  # a page that is less wide shows controls and latency only when they are asked for
 _QUIET = (Phase.IDLE, Phase.OPENING, Phase.FAILED)  # phases in which the canvas may have nothing to show
 
 
@@ -59,6 +62,8 @@ class LivePage(QWidget):
         self.record_bar = RecordBar(store)
         self.controls = Controls(store)
         self.latency = LatencyPanel()
+        self.panel_button = QToolButton()
+        self._panel: bool | None = None  # as the user wants it; None leaves it to the width of the page
         self._followed: int | None = None
         self._shown: Shown | None = None
         self._build()
@@ -95,10 +100,19 @@ class LivePage(QWidget):
         column = QVBoxLayout(left)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(SPACING)
-        column.addWidget(self.source_bar)
+        top = QHBoxLayout()
+        top.setSpacing(SPACING)
+        top.addWidget(self.source_bar, 1)
+        top.addWidget(self.panel_button)
+        column.addLayout(top)
         column.addWidget(self._stack, 1)
         column.addWidget(self.view_bar)
         column.addWidget(self._below)
+        self.panel_button.setIcon(icon("chart"))
+        self.panel_button.setAccessibleName("Controls and latency")
+        self.panel_button.setToolTip("Show or hide controls and latency (Ctrl+P)")
+        self.panel_button.setAutoRaise(True)
+        self.panel_button.setCheckable(True)
         self._side = QSplitter(Qt.Orientation.Vertical)
         self._side.addWidget(self.controls)
         self._side.addWidget(self.latency)
@@ -122,6 +136,7 @@ class LivePage(QWidget):
         controller.recording_changed.connect(self.record_bar.set_status)
         controller.snapshot_written.connect(self.record_bar.show_snapshot)
         self.source_bar.chosen.connect(self.controller.open)
+        self.panel_button.clicked.connect(self.toggle_panel)
         self.transport.toggled.connect(controller.toggle)
         self.transport.stopped.connect(controller.stop)
         self.record_bar.record_asked.connect(controller.record)
@@ -148,6 +163,7 @@ class LivePage(QWidget):
         return toggles | {
             "pause": controller.toggle,
             "stop": controller.stop,
+            "panel": self.toggle_panel,
             "record": controller.toggle_recording,
             "snapshot": controller.snapshot,
             "heat": bar.step_heat,
@@ -163,8 +179,25 @@ class LivePage(QWidget):
     def _greet(self, on: bool) -> None:
         """The first screen, with nothing around it that has no use yet."""
         self._stack.setCurrentWidget(self.welcome if on else self.canvas)
-        for part in (self._side, self.view_bar, self._below):
+        for part in (self.panel_button, self.view_bar, self._below):
             part.setVisible(not on)
+        self._arrange()
+
+    def toggle_panel(self) -> None:
+        """Show controls and latency, or hide them, whatever the width of the page."""
+        self._panel = self._side.isHidden()
+        self._arrange()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give the picture the room on a narrow page."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        wanted = self.width() >= _NARROW if self._panel is None else self._panel
+        greeting = self._stack.currentWidget() is self.welcome
+        self._side.setVisible(wanted and not greeting)
+        self.panel_button.setChecked(wanted)
 
     # What the session says
 
@@ -178,7 +211,7 @@ class LivePage(QWidget):
             self.canvas.clear()
             self.latency.clear()
         if status.phase in _QUIET:
-            self.canvas.set_message(said(status))
+            self.canvas.set_message(status.message or said(status))
         self._greet(status.spec is None)
         if status.phase is Phase.IDLE and status.spec is not None:
             self.canvas.clear()

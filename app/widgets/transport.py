@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWidget
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from vipose.app.core.phases import Phase
 from vipose.app.core.session import SessionStatus
@@ -32,6 +33,8 @@ class Transport(QWidget):
         self._stop.setAccessibleName("Stop")
         self._stop.setToolTip("Stop and free the camera or file")
         self._words = QLabel(self)
+        self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # it gives way to others
+        self._said = ""
         set_role(self._words, "hint")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -46,7 +49,7 @@ class Transport(QWidget):
     @property
     def words(self) -> str:
         """What is said about the session."""
-        return self._words.text()
+        return self._said
 
     def show_status(self, status: SessionStatus) -> None:
         """Show what can be done now."""
@@ -60,7 +63,18 @@ class Transport(QWidget):
             status.spec is not None and phase not in (Phase.OPENING, Phase.RECONNECTING, Phase.STOPPING)
         )
         self._stop.setEnabled(phase is not Phase.STOPPING and phase is not Phase.IDLE)
-        self._words.setText(said(status))
+        self._said = said(status)
+        self._words.setToolTip(self._said)
+        self._elide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the words into what is left of the row."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        room = self._words.fontMetrics().elidedText(self._said, Qt.TextElideMode.ElideRight, self._words.width())
+        self._words.setText(room)
 
 
 def said(status: SessionStatus) -> str:
@@ -73,6 +87,6 @@ def said(status: SessionStatus) -> str:
         Phase.RECONNECTING: f"Trying again: {status.message}",
         Phase.STOPPING: "Stopping …",
         Phase.ENDED: "The end of the file; start plays it again",
-        Phase.FAILED: status.message,
+        Phase.FAILED: "It did not work; start tries again",
     }
     return words[status.phase]

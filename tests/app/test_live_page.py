@@ -42,7 +42,7 @@ class Stage:
         self.problems: list[object] = []
         self.page.problem.connect(self.problems.append)
         qtbot.addWidget(self.page)
-        self.page.resize(1200, 800)
+        self.page.resize(1300, 800)
         self.page.show()
 
     def open_source(self, *_: object) -> FakeSource:
@@ -233,7 +233,7 @@ def test_a_camera_that_cannot_be_opened_is_a_problem_and_says_so(stage: Stage) -
     stage.page.open(SPEC)
     stage.wait(lambda: stage.problems)
     assert isinstance(stage.problems[0], DeviceError) and stage.phase is Phase.FAILED
-    assert "in use" in stage.page.transport.words
+    assert "tries again" in stage.page.transport.words
 
 
 def test_what_was_got_is_said_for_a_camera(stage: Stage) -> None:
@@ -247,3 +247,14 @@ def test_busy_while_recording_only(stage: Stage) -> None:
     stage.press("Record")
     stage.wait(lambda: stage.page.controller.is_recording)
     assert "recording" in stage.page.busy()
+
+
+def test_a_narrow_page_leaves_the_room_to_the_picture(stage: Stage) -> None:
+    stage.run()
+    assert stage.page.controls.isVisible() and stage.page.panel_button.isChecked()
+    stage.page.resize(900, 700)
+    assert not stage.page.controls.isVisible() and not stage.page.panel_button.isChecked()
+    stage.press("Controls and latency")
+    assert stage.page.controls.isVisible() and stage.page.latency.isVisible()
+    stage.press("Controls and latency")
+    assert not stage.page.controls.isVisible()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from vipose.app.core.shortcuts import SHORTCUTS, by_group, keys_of
+from vipose.app.core.shortcuts import SHORTCUTS, as_markdown, by_group, keys_of
 
 pytest.importorskip("PySide6")
 
@@ -13,7 +15,10 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialogButtonBox, QLabel
 from pytestqt.qtbot import QtBot
 
+from vipose.app.core.cameras import CameraWatch
+from vipose.app.core.settings import SettingsStore
 from vipose.app.widgets.shortcuts_dialog import ShortcutsDialog, show_shortcuts
+from vipose.app.window import BATCH, RESULTS, MainWindow
 
 
 def test_no_key_has_two_meanings() -> None:
@@ -52,3 +57,20 @@ def test_dialog_does_not_block_and_closes(qtbot: QtBot) -> None:
     assert dialog.isVisible()
     with qtbot.waitSignal(dialog.destroyed):
         dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Close).click()
+
+
+def test_the_documentation_lists_the_same_keys() -> None:
+    assert (Path(__file__).resolve().parents[2] / "docs" / "app.md").read_text(encoding="utf-8").endswith(as_markdown())
+
+
+def test_every_key_of_the_table_does_something(qtbot: QtBot, tmp_path: Path) -> None:
+    """Nothing is listed that nobody has bound."""
+    store = SettingsStore(tmp_path / "settings.json")
+    window = MainWindow(store, CameraWatch(lister=list))
+    qtbot.addWidget(window)
+    batch = [key.toString() for action in window.page(BATCH).actions() for key in action.shortcuts()]
+    bound = {*window._actions(), *window.live._actions(), *window.page(RESULTS)._actions()}
+    bound |= {name for name, shortcut in SHORTCUTS.items() if shortcut.group == "Batch" and set(shortcut.keys) <= set(batch)}
+    assert bound == set(SHORTCUTS)
+    window.close()
+    store.close()

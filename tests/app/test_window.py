@@ -174,7 +174,7 @@ def test_the_keys_are_listed(desk: Desk) -> None:
 
 
 def test_geometry_and_options_are_kept(desk: Desk, qtbot: QtBot) -> None:
-    desk.window.resize(900, 633)  # fits on the screen of a test, which is small
+    desk.window.resize(960, 633)  # fits on the screen of a test, which is small
     desk.store.change_options(max_people=4)
     desk.window.close()
     desk.store.close()
