@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from vipose.app.core.listeners import Listeners
 from vipose.runtime.drivers.queues import naming
 from vipose.runtime.errors import ViposeError
 from vipose.runtime.media.camera import CameraInfo, list_cameras
@@ -48,7 +49,8 @@ class CameraWatch:
     ) -> None:
         self._interval_s, self._lister = interval_s, lister
         self._lock = threading.Lock()
-        self._callbacks = [on_change]
+        self._listeners = Listeners()
+        self._listeners.subscribe(on_change)
         self._cameras: tuple[CameraInfo, ...] = ()
         self._told: tuple[CameraInfo, ...] = ()
         self._problem = ""
@@ -83,15 +85,7 @@ class CameraWatch:
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have one more function called as ``on_change`` is; returns what ends that."""
-        with self._lock:
-            self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                if callback in self._callbacks:
-                    self._callbacks.remove(callback)
-
-        return unsubscribe
+        return self._listeners.subscribe(callback)
 
     def close(self) -> None:
         """End the thread, within 2 s; one that hangs in a driver is left behind. Safe to call twice."""
@@ -116,11 +110,9 @@ class CameraWatch:
             cameras = self._cameras if found is None else found  # what was there may still be there
             changed = not self._looked.is_set() or (cameras, problem) != (self._cameras, self._problem)
             self._cameras, self._problem = cameras, problem
-            callbacks = tuple(self._callbacks)
         self._looked.set()
         if changed and not self._stop.is_set():
-            for callback in callbacks:
-                callback()
+            self._listeners()
 
 
 def camera_titles(cameras: Sequence[CameraInfo]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from vipose.app.core.listeners import Listeners
 from vipose.app.core.settings_file import MARK, Migrations, Saver, parse, read_text, set_aside, write_atomically
 from vipose.app.core.settings_values import differing, read_fields
 from vipose.app.core.viewstate import ViewState
@@ -126,7 +127,7 @@ class SettingsStore:
         self._schema, self._migrations = schema, migrations
         self._saver = Saver(self.path)
         self._lock = threading.RLock()
-        self._callbacks: list[Callable[[Settings], None]] = []
+        self._listeners = Listeners()
         self._in_memory = False
         self._problem = ""
         self._current = self._load()
@@ -161,9 +162,7 @@ class SettingsStore:
             self._current = changed
             if not self._in_memory:
                 self._saver.save(_to_text(changed, self._schema))
-            callbacks = tuple(self._callbacks)
-        for callback in callbacks:
-            callback(changed)
+        self._listeners(changed)
         return changed
 
     def change_options(self, **changes: Any) -> Settings:
@@ -207,15 +206,7 @@ class SettingsStore:
 
     def subscribe(self, callback: Callable[[Settings], None]) -> Callable[[], None]:
         """Have ``callback(settings)`` called after every change, in the thread that made it; returns what ends that."""
-        with self._lock:
-            self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                if callback in self._callbacks:
-                    self._callbacks.remove(callback)
-
-        return unsubscribe
+        return self._listeners.subscribe(callback)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Wait until everything is saved; False where that took too long."""

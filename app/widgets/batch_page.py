@@ -25,10 +25,10 @@ from vipose.app.core.settings import Settings, SettingsStore
 from vipose.app.core.shortcuts import keys_of
 from vipose.app.widgets.batch_details import BatchDetails
 from vipose.app.widgets.batch_footer import BatchFooter
-from vipose.app.widgets.batch_invitation import BatchInvitation
 from vipose.app.widgets.batch_output import OutputBar, batch_options
 from vipose.app.widgets.batch_table import BatchModel, BatchTable, local_paths
 from vipose.app.widgets.icons import icon
+from vipose.app.widgets.invitation import Invitation
 from vipose.app.widgets.theme import GAP, MARGIN, SPACING, set_role
 from vipose.runtime.errors import InputError, ViposeError
 from vipose.runtime.media.images import IMAGE_SUFFIXES
@@ -145,7 +145,10 @@ class BatchPage(QWidget):
 
     def _lay_out(self) -> None:
         self._stack = QStackedWidget()
-        self._stack.addWidget(BatchInvitation([self._add_files, self._add_folder]))
+        self._stack.addWidget(Invitation(
+            "batch", "Drop videos, pictures or folders here", "They are run one after the other. More can be added at any time.",
+            [_tool(self._add_files, flat=False), _tool(self._add_folder, flat=False)],
+        ))  # fmt: skip
         self._stack.addWidget(self._table)
         self._split = QSplitter(Qt.Orientation.Vertical)
         self._split.addWidget(self._stack)
@@ -329,10 +332,10 @@ class BatchPage(QWidget):
             self.add_sources(paths)
 
 
-def _tool(action: QAction, *, text: bool = True) -> QToolButton:
+def _tool(action: QAction, *, text: bool = True, flat: bool = True) -> QToolButton:
     button = QToolButton()
     button.setDefaultAction(action)
-    button.setAutoRaise(True)
+    button.setAutoRaise(flat)
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     style = Qt.ToolButtonStyle.ToolButtonTextBesideIcon if text else Qt.ToolButtonStyle.ToolButtonIconOnly
     button.setToolButtonStyle(style)

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QSplitter,
     QStackedWidget,
     QToolButton,
@@ -28,8 +29,8 @@ from vipose.app.core.settings import Settings, SettingsStore
 from vipose.app.widgets.canvas import Canvas
 from vipose.app.widgets.export_dialog import ExportDialog
 from vipose.app.widgets.icons import icon
+from vipose.app.widgets.invitation import Invitation
 from vipose.app.widgets.keys import bind_keys
-from vipose.app.widgets.results_empty import EmptyResults
 from vipose.app.widgets.results_side import ResultsSide
 from vipose.app.widgets.results_transport import ResultsTransport
 from vipose.app.widgets.theme import MARGIN, SPACING, set_role
@@ -73,7 +74,12 @@ class ResultsPage(QWidget):
                 control.hide()  # heatmaps are not stored
         self.side = ResultsSide()
         self.people = self.side.people
-        self.empty = EmptyResults()
+        self.empty_button = QPushButton(icon("open"), "Open results...")
+        self.empty = Invitation(
+            "results", "Open a result file, or drop one here",
+            "Results of vipose (.jsonl), COCO, PoseTrack and OpenPose. Their video is found where it can be.",
+            [self.empty_button],
+        )  # fmt: skip
         self._make_bar()
         self._lay_out()
         self._wire()
@@ -159,7 +165,7 @@ class ResultsPage(QWidget):
         transport.speed_chosen.connect(playback.set_speed)
         self.canvas.person_clicked.connect(self._follow)
         self.people.follow_asked.connect(self._follow)
-        self.empty.open_asked.connect(self.ask_for_results)
+        self.empty_button.clicked.connect(self.ask_for_results)
         bind_keys(self, self._actions())
 
     def _actions(self) -> dict[str, Callable[[], object]]:

@@ -75,7 +75,7 @@ def test_an_empty_page_invites(qtbot: QtBot, page: ResultsPage) -> None:
     assert not page.transport.isVisible()
     assert not page.export_button.isEnabled()
     assert page.busy() == ""
-    qtbot.mouseClick(page.empty.button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(page.empty_button, Qt.MouseButton.LeftButton)
     dialog = page.findChild(QFileDialog)
     assert dialog is not None
     dialog.close()
