@@ -33,6 +33,7 @@ class SessionStatus:
 
     Attributes:
         phase: where it stands.
+        run: 1, 2, … of the sources that were opened: with another one everything begins anew.
         spec: the source that was asked for, None before the first one.
         source: what was got, None until it is open.
         message: a line for the user: why it failed, what it waits for.
@@ -46,6 +47,7 @@ class SessionStatus:
     """
 
     phase: Phase = Phase.IDLE
+    run: int = 0
     spec: SourceSpec | None = None
     source: SourceInfo | None = None
     message: str = ""
@@ -109,7 +111,7 @@ class LiveSession:
                 self._enter(Phase.IDLE)
             self._shown = None
             run = self._run = Run(self, spec, options, self._heat, before)
-            self._status = SessionStatus(spec=spec)
+            self._status = SessionStatus(run=self._status.run + 1, spec=spec)
             self._enter(Phase.OPENING)
         run.start()
         self._on_change()

@@ -16,10 +16,12 @@ from vipose.app.core.settings import Settings, SettingsStore
 from vipose.app.core.snapshot import Snapshot, SnapshotWriter
 from vipose.runtime.errors import UsageError, ViposeError
 from vipose.runtime.media.sources import SourceSpec
+from vipose.runtime.options import RunOptions, table
 
 __all__ = ["LiveController"]
 
 _CLOSE_S = 1.9
+_OF_SOURCE = tuple(name for name, option in table().items() if option.applies == "source")
 _NOTHING = "there is no picture yet; open a camera or a file first"
 
 
@@ -106,7 +108,7 @@ class LiveController(QObject):
         if self.is_recording:
             return
         status, moment = self._status, self._session.moment
-        if status.source is None or moment is None or not status.phase.active:
+        if status.source is None or not status.phase.active:
             self.problem.emit(UsageError(_NOTHING))
             return
         settings = self._store.current
@@ -117,7 +119,7 @@ class LiveController(QObject):
             settings.formats,
             dict(status.graphs),
             status.provider,
-            (*moment.before, moment.result),
+            () if moment is None else (*moment.before, moment.result),
         )
         recording = Recording(plan, self._recording_moved.emit)
         self._recording = recording
@@ -190,9 +192,18 @@ class LiveController(QObject):
 
     def _follow(self, settings: Settings) -> None:
         if settings.options != self._options:
-            self._options = settings.options
+            before, self._options = self._options, settings.options
             self._session.apply(settings.options)
             if self._recording is not None:
                 self._recording.apply(settings.options)
+            self._open_again(before)
         self._session.show_heat(settings.view.heat)
         self.settings_changed.emit(settings)
+
+    def _open_again(self, before: RunOptions) -> None:
+        """A camera that is asked for another resolution is opened anew; a file goes on, and a recording is not cut."""
+        status = self._status
+        asked = any(getattr(before, name) != getattr(self._options, name) for name in _OF_SOURCE)
+        camera = status.source is not None and status.source.kind == "camera"
+        if asked and camera and status.spec is not None and status.phase.active and not self.is_recording:
+            self.open(status.spec)

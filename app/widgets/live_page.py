@@ -27,6 +27,7 @@ from vipose.app.widgets.theme import MARGIN, SPACING
 from vipose.app.widgets.transport import Transport, said
 from vipose.app.widgets.view_bar import TOGGLES, ViewBar
 from vipose.app.widgets.welcome import Welcome
+from vipose.runtime.errors import ViposeError
 from vipose.runtime.media.sources import SourceSpec
 
 __all__ = ["LivePage"]
@@ -64,6 +65,8 @@ class LivePage(QWidget):
         self.latency = LatencyPanel()
         self.panel_button = QToolButton()
         self._panel: bool | None = None  # as the user wants it; None leaves it to the width of the page
+        self._run = 0
+        self._told: ViposeError | None = None
         self._followed: int | None = None
         self._shown: Shown | None = None
         self._build()
@@ -206,8 +209,10 @@ class LivePage(QWidget):
         self.latency.set_status(status)
         self.source_bar.set_got(status.source)
         self.record_bar.set_recordable(status.phase in (Phase.RUNNING, Phase.PAUSED))
-        if status.phase is Phase.OPENING:
+        if status.run != self._run:
+            self._run = status.run
             self._shown = None
+            self._follow_person(None)  # ids begin anew
             self.canvas.clear()
             self.latency.clear()
         if status.phase in _QUIET:
@@ -215,8 +220,9 @@ class LivePage(QWidget):
         self._greet(status.spec is None)
         if status.phase is Phase.IDLE and status.spec is not None:
             self.canvas.clear()
-        if status.phase is Phase.FAILED and status.error is not None:
+        if status.error is not None and status.error is not self._told:
             self.problem.emit(status.error)
+        self._told = status.error
 
     def _show_frame(self, shown: Shown) -> None:
         self._shown = shown

@@ -2,6 +2,7 @@
 
     python -m tests.app.measure startup           process start to the first skeleton on the screen, demo clip, several runs
     python -m tests.app.measure responsiveness    longest time that the screen's thread was blocked beside a slow graph
+    python -m tests.app.measure switching         seconds from opening, pausing, going on and stopping until it is so
     python -m tests.app.measure soak --minutes 30 memory and threads while the demo clip runs again and again
 
 Figures go to stdout as JSON. Set QT_QPA_PLATFORM=offscreen, or run it under a (virtual) screen.
@@ -163,6 +164,40 @@ def responsiveness(seconds: float, slow_ms: float) -> dict[str, Any]:
     return {"slow_graph_ms": round(statistics.median(spent), 1), "frames": frames, **beat.summary()}
 
 
+def switching(runs: int = 5) -> dict[str, Any]:
+    """Median seconds until the demo clip shows its first frame, holds, goes on with another frame, and has stopped."""
+    from vipose.app.core.demo import demo_clip
+    from vipose.app.core.phases import Phase
+    from vipose.app.core.session import LiveSession
+    from vipose.runtime.media.sources import SourceSpec
+    from vipose.runtime.options import RunOptions
+
+    clip = demo_clip()
+    assert clip is not None
+    changed = threading.Event()
+    session = LiveSession(changed.set, lambda error: None)
+    taken: dict[str, list[float]] = {name: [] for name in ("open", "pause", "resume", "stop")}
+
+    def until(name: str, act: Callable[[], None], done: Callable[[], object]) -> None:
+        began = time.perf_counter()
+        act()
+        while not done():
+            changed.wait(0.005)
+            changed.clear()
+        taken[name].append(time.perf_counter() - began)
+
+    for _ in range(runs):
+        until("open", lambda: session.open(SourceSpec(str(clip), "video", clip), RunOptions()), session.take)
+        time.sleep(0.5)
+        until("pause", session.pause, lambda: session.status.phase is Phase.PAUSED)
+        time.sleep(0.3)
+        session.take()
+        until("resume", session.resume, session.take)
+        until("stop", session.stop, lambda: session.status.phase is Phase.IDLE)
+    session.close()
+    return {name: round(statistics.median(seconds), 3) for name, seconds in taken.items()}
+
+
 def soak(minutes: float) -> dict[str, Any]:
     """Play the demo clip again and again; memory and threads once every 30 seconds."""
     samples: list[dict[str, float]] = []
@@ -237,7 +272,7 @@ def _play(
 def main() -> None:
     """Run one measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("startup", "responsiveness", "soak", "first-skeleton"))
+    parser.add_argument("what", choices=("startup", "responsiveness", "switching", "soak", "first-skeleton"))
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--slow-ms", type=float, default=200.0)
@@ -247,6 +282,7 @@ def main() -> None:
         return
     measured = {
         "startup": startup,
+        "switching": switching,
         "responsiveness": lambda: responsiveness(args.seconds, args.slow_ms),
         "soak": lambda: soak(args.minutes),
     }[args.what]()

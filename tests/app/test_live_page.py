@@ -258,3 +258,21 @@ def test_a_narrow_page_leaves_the_room_to_the_picture(stage: Stage) -> None:
     assert stage.page.controls.isVisible() and stage.page.latency.isVisible()
     stage.press("Controls and latency")
     assert not stage.page.controls.isVisible()
+
+
+def test_a_camera_that_is_asked_for_another_resolution_is_opened_anew(stage: Stage) -> None:
+    stage.run()
+    stage.store.change_options(camera_size=(640, 480))
+    stage.wait(lambda: len(stage.sources) == 2 and stage.phase is Phase.RUNNING)
+    assert stage.sources[0].closed.is_set()
+    stage.press("Record")
+    stage.wait(lambda: stage.page.controller.is_recording)
+    stage.store.change_options(camera_size=(1280, 720))
+    assert stage.phase is Phase.RUNNING and len(stage.sources) == 2, "a recording is not cut"
+
+
+def test_nobody_is_followed_into_another_source(stage: Stage) -> None:
+    stage.run()
+    stage.page._follow_person(1)
+    stage.page.open(SPEC)
+    stage.wait(lambda: stage.page._followed is None)

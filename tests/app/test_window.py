@@ -236,3 +236,18 @@ def test_closing_ends_every_thread_soon(desk: Desk, monkeypatch: pytest.MonkeyPa
     while left := [t.name for t in threading.enumerate() if t.name.startswith("vipose")]:
         assert time.monotonic() < until, left
         time.sleep(0.01)
+
+
+def test_a_graphics_card_that_is_missing_is_told_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_run, "open_chosen", lambda *_: FakeSource(people_picture()))
+    desk.store.change_options(device="cuda")
+    desk.window.live.open(SourceSpec("camera:0", "camera", device=0))
+    dialog = desk.problem()
+    if desk.window.live.controller.status.provider is not None and not desk.window.live.controller.status.provider.fell_back:
+        pytest.skip("this machine has CUDA")
+    assert dialog.problems[0].notice and "CPU" in dialog.problems[0].what
+    dialog.close()
+    desk.wait(lambda: desk.window.live.controller.status.phase is Phase.RUNNING)
+    desk.window.live.controller.toggle()
+    desk.wait(lambda: desk.window.live.controller.status.phase is Phase.PAUSED)
+    assert len(desk.window.findChildren(ProblemDialog)) <= 1
