@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -18,8 +19,9 @@ from PySide6.QtWidgets import QApplication
 from vipose.app.core.settings import SettingsStore
 from vipose.app.widgets.theme import apply_theme
 from vipose.app.window import MainWindow
+from vipose.runtime.tune.store import read_tuned
 
-__all__ = ["make_application", "run_application"]
+__all__ = ["make_application", "run_application", "wait_for_threads"]
 
 
 def make_application(arguments: list[str]) -> QApplication:
@@ -43,7 +45,7 @@ def run_application(source: str = "") -> int:
         The exit code.
     """
     app = make_application(sys.argv[:1])
-    store = SettingsStore()
+    store = _settings()
     apply_theme(app, store.current.theme)
     window = MainWindow(store)
     faults = _Faults()
@@ -54,7 +56,23 @@ def run_application(source: str = "") -> int:
             window.open_text(source)
         code = app.exec()
     store.close()
+    wait_for_threads()
     return code
+
+
+def _settings() -> SettingsStore:
+    """The user's settings over what 'vipose tune' has measured on this machine."""
+    kept = read_tuned()
+    note = kept.problem if kept.tuned is None else f"tuned for this computer: {kept.tuned}"
+    return SettingsStore(tuned=kept.options, tuned_note=note)
+
+
+def wait_for_threads(timeout_s: float = 2.0) -> None:
+    """Wait for what was left behind, at most so long: Python must not end under networks that are still being loaded."""
+    until_s = time.monotonic() + timeout_s
+    for thread in threading.enumerate():
+        if thread.name.startswith("vipose-"):
+            thread.join(max(0.0, until_s - time.monotonic()))
 
 
 class _Faults(QObject):

@@ -6,13 +6,15 @@ import base64
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QByteArray, Qt, Signal
+from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QMessageBox, QStackedWidget, QWidget
 
+from vipose.app.core.background import Background
 from vipose.app.core.cameras import CameraWatch
 from vipose.app.core.drop import Drop
 from vipose.app.core.problems import Problem, Remedy, explain_provider, explain_settings
@@ -38,6 +40,7 @@ _ENTRIES = (
     RailEntry("Compare", "compare", "Two networks side by side on the same source"),
     RailEntry("Settings", "settings", "Everything that can be set"),
 )
+_IMPORT_AFTER_MS = 1500  # the first picture comes first
 LIVE, RESULTS, BATCH, COMPARE, SETTINGS = range(len(_ENTRIES))
 
 
@@ -80,6 +83,11 @@ class MainWindow(QMainWindow):
         self.show_page(LIVE)
         if store.problem:
             self.show_problem(explain_settings(store.problem))
+        self._importing: Background[None] | None = None
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self._import_pages)
+        self._later.start(_IMPORT_AFTER_MS)
 
     # Pages
 
@@ -113,7 +121,11 @@ class MainWindow(QMainWindow):
             return ComparePage(self._store, self._watch)
         from vipose.app.widgets.settings_page import SettingsPage
 
-        return SettingsPage(self._store)
+        return SettingsPage(self._store, at_once=False)
+
+    def _import_pages(self) -> None:
+        """Read the code of the other pages from the disk off the screen's thread: it takes longer than making them."""
+        self._importing = Background(_import_pages, lambda _: None, lambda: None, "vipose-imports")
 
     def _put(self, number: int, page: QWidget) -> None:
         empty = self._stack.widget(number)
@@ -275,6 +287,9 @@ class MainWindow(QMainWindow):
         self._store.change(window=geometry, welcomed=True)
         for page in self._pages.values():
             page.close_down()
+        self._later.stop()
+        if self._importing is not None:
+            self._importing.join(1.0)
         self._watch.close()
         super().closeEvent(event)
 
@@ -287,3 +302,8 @@ class MainWindow(QMainWindow):
             QMessageBox.StandardButton.Cancel,
         )
         return answer == QMessageBox.StandardButton.Close
+
+
+def _import_pages() -> None:
+    for name in ("results", "batch", "compare", "settings"):
+        import_module(f"vipose.app.widgets.{name}_page")

@@ -52,7 +52,10 @@ def check_network(name: str, text: str) -> None:
         return
     if name == "mode" and text in MODES and not missing_graphs(MODES[text]):
         return
-    if files_of(text) or (text and Path(text).exists()):
-        return
+    try:
+        if files_of(text) or (text and Path(text).exists()):
+            return
+    except OSError:  # longer than any name may be: it is not here
+        text = f"{text[:40]}..."
     what = "person detector" if name == "detector" else "pose network"
     raise UsageError(f"there is no {what} '{text}' here; choose one of the list, or browse for an ONNX graph")

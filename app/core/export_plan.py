@@ -15,7 +15,7 @@ from vipose.runtime.results.formats import FORMATS, format_class
 from vipose.runtime.results.writing import WriterOptions
 from vipose.runtime.types import FrameResult
 
-__all__ = ["PICTURES", "VIDEO", "ExportPlan", "check_plan", "loses", "replaced", "suggested"]
+__all__ = ["PICTURES", "VIDEO", "ExportPlan", "check_plan", "completed", "loses", "replaced", "suggested"]
 
 VIDEO, PICTURES = "video", "pictures"
 """Kinds of export beside the names in ``FORMATS``."""
@@ -79,6 +79,12 @@ def suggested(stored: StoredResults, kind: str, folder: Path | None = None) -> P
     suffix = format_class(kind).suffix
     path = folder / f"{base}{suffix}"
     return folder / f"{base}-copy{suffix}" if _same(path, stored.path) else path
+
+
+def completed(kind: str, target: Path) -> Path:
+    """A name that was typed without an ending, with the one of its kind: without it nothing would open the file again."""
+    ending = ".mp4" if kind == VIDEO else "" if kind == PICTURES else format_class(kind).suffix
+    return target if target.suffix or not ending.startswith(".") or target.is_dir() else target.with_name(target.name + ending)
 
 
 def replaced(plan: ExportPlan) -> tuple[Path, ...]:

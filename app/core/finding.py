@@ -50,6 +50,11 @@ class Asking(Generic[Value]):
             self._threads.append(thread)
         thread.start()
 
+    def forget(self) -> None:
+        """Answer nothing that was asked so far."""
+        with self._lock:
+            self._newest += 1
+
     def close(self, timeout_s: float = 1.0) -> None:
         """Answer nothing from here on; waits for threads, at most so long each."""
         with self._lock:

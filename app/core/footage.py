@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ def find_video(stored: StoredResults) -> tuple[Path | None, bool]:
     """
     source, folder = stored.header.source, stored.path.parent
     if source.kind in ("video", "images") and source.name:
-        named = Path(source.name).expanduser()
+        named = Path(os.path.expanduser(source.name))  # pathlib raises for a user that is not known
         for candidate in (folder / named, folder.parent / named, named, folder / named.name):
             if candidate != stored.path and not _was_drawn(stored, candidate) and _is_footage(candidate):
                 return candidate, True

@@ -20,6 +20,7 @@ from vipose.app.core.settings_values import differing, read_fields
 from vipose.app.core.viewstate import ViewState
 from vipose.runtime.errors import InputError, OutputError, UsageError, ViposeError
 from vipose.runtime.options import RESULT_FORMATS, RunOptions, table
+from vipose.runtime.tune.defaults import under
 
 __all__ = [
     "ENVIRONMENT",
@@ -31,6 +32,7 @@ __all__ = [
     "Theme",
     "default_path",
     "default_results_folder",
+    "whole_path",
 ]
 
 ENVIRONMENT = "VIPOSE_SETTINGS"
@@ -58,6 +60,11 @@ def default_path() -> Path:
     return user_config_path("vipose", appauthor=False) / "settings.json"
 
 
+def whole_path(text: str) -> str:
+    """A path as the user types it, with ``~`` and from the root; "" stays."""
+    return os.path.abspath(os.path.expanduser(text)) if text else ""  # pathlib raises for a user that is not known
+
+
 def default_results_folder() -> str:
     """Where recordings and batches go: a folder ``vipose`` in the user's folder for videos."""
     from platformdirs import user_videos_path
@@ -82,7 +89,7 @@ class Settings:
         layout: positions of splitters and panels, base64 of Qt's own form, "" for none yet.
 
     Raises:
-        UsageError: a theme or a format is not known.
+        UsageError: a theme or a format is not known, or the folder for results is empty.
     """
 
     options: RunOptions = field(default_factory=RunOptions)
@@ -99,6 +106,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.theme not in THEMES:
             raise UsageError(f"theme: '{self.theme}' is not known; choose one of {', '.join(THEMES)}")
+        if not self.results_folder.strip():
+            raise UsageError("folder: it is empty; choose a folder for results")
         for name in self.formats:
             if name not in RESULT_FORMATS:
                 raise UsageError(f"formats: '{name}' is no format; choose from {', '.join(RESULT_FORMATS)}")
@@ -117,13 +126,18 @@ class SettingsStore:
 
     Args:
         path: of the file; None for :func:`default_path`.
+        tuned: options that were measured to be best on this machine; they are the defaults here.
+        tuned_note: what to say of them.
         schema, migrations: current number and the way to it; others than the real ones serve tests.
     """
 
     def __init__(
-        self, path: str | Path | None = None, *, schema: int = SCHEMA, migrations: Migrations = MIGRATIONS
-    ) -> None:
+        self, path: str | Path | None = None, *, tuned: Mapping[str, Any] | None = None, tuned_note: str = "",
+        schema: int = SCHEMA, migrations: Migrations = MIGRATIONS,
+    ) -> None:  # fmt: skip
         self.path = default_path() if path is None else Path(path)
+        self.tuned_note = tuned_note
+        self._tuned = dict(tuned or {})
         self._schema, self._migrations = schema, migrations
         self._saver = Saver(self.path)
         self._lock = threading.RLock()
@@ -137,6 +151,11 @@ class SettingsStore:
     def current(self) -> Settings:
         """The settings as they are now."""
         return self._current
+
+    @property
+    def defaults(self) -> Settings:
+        """What everything has that nobody has changed."""
+        return Settings(options=RunOptions(**self._tuned))
 
     @property
     def problem(self) -> str:
@@ -161,18 +180,23 @@ class SettingsStore:
                 return self._current
             self._current = changed
             if not self._in_memory:
-                self._saver.save(_to_text(changed, self._schema))
+                self._saver.save(_to_text(changed, self.defaults, self._schema))
         self._listeners(changed)
         return changed
 
     def change_options(self, **changes: Any) -> Settings:
         """Change fields of ``current.options``; raises UsageError and changes nothing where one is not allowed."""
         with self._lock:
-            return self.change(options=replace(self._current.options, **changes))
+            options = self._current.options
+            if changes.get("mode", options.mode) != options.mode:  # what was tuned for one mode may not fit the next
+                mine = self._tuned.keys() - under(("mode",), self._tuned) - changes.keys()
+                stale = {name for name in mine if getattr(options, name) == self._tuned[name]}
+                changes |= {name: getattr(RunOptions(), name) for name in stale}
+            return self.change(options=replace(options, **changes))
 
     def reset(self, group: str = "") -> Settings:
         """Back to the defaults: the options of one group of the table, or ("") everything but history and window."""
-        default = Settings()
+        default = self.defaults
         if group:
             names = [name for name in KEPT_OPTIONS if table()[name].group == group]
             return self.change_options(**{name: getattr(default.options, name) for name in names})
@@ -180,9 +204,9 @@ class SettingsStore:
 
     def export(self, path: str | Path) -> None:
         """Write what is worth taking to another machine: no folders, no history, no window. Raises OutputError."""
-        default = Settings()
+        default = self.defaults
         shared = replace(self._current, **{name: getattr(default, name) for name in _OF_THIS_MACHINE})
-        write_atomically(Path(path), _to_text(shared, self._schema))
+        write_atomically(Path(path), _to_text(shared, default, self._schema))
 
     def load_from(self, path: str | Path) -> tuple[str, ...]:
         """Take over what a file says that was exported; folders, history and window stay.
@@ -199,7 +223,7 @@ class SettingsStore:
         if text is None:
             raise InputError(f"there is no file {path}; choose another one")
         content = parse(text, path.name, self._schema, self._migrations)
-        taken, notes = _from_content({name: value for name, value in content.items() if name not in _OF_THIS_MACHINE})
+        taken, notes = self._from({name: value for name, value in content.items() if name not in _OF_THIS_MACHINE})
         with self._lock:
             self.change(**{f.name: getattr(taken, f.name) for f in fields(Settings) if f.name not in _OF_THIS_MACHINE})
         return notes
@@ -221,19 +245,25 @@ class SettingsStore:
             text = read_text(self.path)
         except InputError as error:
             self._keep_in_memory(error)  # what cannot be read may still be good: it is not replaced
-            return Settings()
+            return self.defaults
         except UsageError as error:
             return self._start_anew(error)
         if text is None:
-            return Settings()
+            return self.defaults
         try:
             content = parse(text, self.path.name, self._schema, self._migrations)
         except UsageError as error:
             return self._start_anew(error)
-        settings, notes = _from_content(content)
+        settings, notes = self._from(content)
         if notes:
             self._problem = f"Some settings have their defaults again: {'; '.join(notes)}"
         return settings
+
+    def _from(self, content: Mapping[str, Any]) -> tuple[Settings, tuple[str, ...]]:
+        """Settings out of a file's content over the defaults that apply beside it."""
+        chosen = content.get("options")
+        tuned = under(chosen if isinstance(chosen, dict) else (), self._tuned)
+        return _from_content(content, Settings(options=RunOptions(**tuned)))
 
     def _start_anew(self, why: ViposeError) -> Settings:
         try:
@@ -243,7 +273,7 @@ class SettingsStore:
         else:
             said = str(why).split(";")[0]
             self._problem = f"Settings start anew: {said}; the old file is kept as {kept}"
-        return Settings()
+        return self.defaults
 
     def _check_folder(self) -> None:
         """Say at once, not at the first change, that nothing can be saved."""
@@ -262,20 +292,24 @@ class SettingsStore:
         self._problem = f"Settings are not saved: {why}"
 
 
-def _to_text(settings: Settings, schema: int) -> str:
-    default = Settings()
+def _to_text(settings: Settings, default: Settings, schema: int) -> str:
     content: dict[str, Any] = {"file": MARK, "schema": schema, **differing(settings, default, _PLAIN)}
     for name, kept in _PARTS.items():
         part = differing(getattr(settings, name), getattr(default, name), kept)
         if part:
             content[name] = part
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a file name that is no UTF-8, as Linux allows it; escaped it comes back as it was
+        text = json.dumps(content, indent=2, allow_nan=False)
+    return text + "\n"
 
 
-def _from_content(content: Mapping[str, Any]) -> tuple[Settings, tuple[str, ...]]:
+def _from_content(content: Mapping[str, Any], default: Settings) -> tuple[Settings, tuple[str, ...]]:
     """Settings out of a file's content, and a note for each value that is not usable and has its default."""
     plain = {name: value for name, value in content.items() if name not in _PARTS}
-    settings, notes = read_fields(Settings(), plain, _PLAIN)
+    settings, notes = read_fields(default, plain, _PLAIN)
     for name, kept in _PARTS.items():
         raw = content.get(name, {})
         if isinstance(raw, dict):

@@ -28,7 +28,7 @@ def read_text(path: Path) -> str | None:
         UsageError: it is no text.
     """
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")  # some editors on Windows put a mark in front
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:

@@ -31,6 +31,9 @@ def from_json(hint: Any, raw: object) -> Any:
     elif hint is float:
         if isinstance(raw, int | float) and not isinstance(raw, bool):
             return float(raw)
+    elif hint is str:
+        if isinstance(raw, str) and "\0" not in raw:  # no path holds one, and no system takes it
+            return raw
     elif isinstance(raw, hint) and (hint is bool or not isinstance(raw, bool)):
         return raw
     raise ValueError(raw)

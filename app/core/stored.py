@@ -28,6 +28,7 @@ __all__ = ["LoadingStopped", "PersonSummary", "StoredResults", "load_stored"]
 Progress = Callable[[float], bool]
 """Told the share that is read, 0 to 1; False ends the reading with :class:`LoadingStopped`."""
 _TELL_EVERY = 256  # frames
+_MOST_A_SIDE, _MOST_PIXELS = 32_768, 2**27  # no camera has more; a black picture of that size would fill the memory
 _FALLBACK_SIZE = (640, 480)  # of a file without sizes and without anybody on it
 
 
@@ -120,7 +121,7 @@ def load_stored(path: str | Path, progress: Progress = lambda share: True) -> St
         seen.add(frame.index, frame.time_s, [(p.id, p.score, p.why) for p in frame.people])
         seen.widen(frame.size, (p.keypoints.tolist() for p in frame.people))
         frames.append(frame)
-    _refuse_empty(path, seen)
+    _refuse_unusable(path, seen, results.header)
     return StoredResults(path, results.format, results.header, seen, frames.__getitem__, notes=results.notes)
 
 
@@ -147,7 +148,7 @@ def _load_native(path: Path, header: ResultHeader, progress: Progress) -> Stored
                 place += len(line)
     except OSError as error:
         raise _unreadable(path, error) from error
-    _refuse_empty(path, seen)
+    _refuse_unusable(path, seen, header)
     return StoredResults(path, "native", header, seen, _NativeLines(path, places, len(header.joints)), warnings=warnings)
 
 
@@ -165,9 +166,12 @@ def _tell(progress: Progress, count: int, share: float) -> None:
         raise LoadingStopped
 
 
-def _refuse_empty(path: Path, seen: _Survey) -> None:
+def _refuse_unusable(path: Path, seen: _Survey, header: ResultHeader) -> None:
     if not seen.indices:
         raise InputError(f"'{path}' holds no frames; choose another result file")
+    for width, height in (header.source.size, seen.size()):
+        if max(width, height) > _MOST_A_SIDE or width * height > _MOST_PIXELS:
+            raise InputError(f"'{path}' says that its frames have {width:.9g} x {height:.9g} pixels; choose another result file")
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:

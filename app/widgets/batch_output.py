@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from vipose.app.core.batch_words import options_in_words
-from vipose.app.core.settings import Settings, SettingsStore
+from vipose.app.core.settings import Settings, SettingsStore, whole_path
 from vipose.app.widgets.icons import icon
 from vipose.app.widgets.theme import MARGIN, SPACING, set_role
 from vipose.runtime.errors import OutputError, ViposeError
@@ -183,7 +183,7 @@ class OutputBar(QFrame):
             self._folder.setText(self._store.current.results_folder)
 
     def _set_folder(self, text: str) -> None:
-        self._store.change(results_folder=str(Path(text).expanduser().absolute()))
+        self._store.change(results_folder=whole_path(text))
         self._folder.setText(self._store.current.results_folder)
 
     def _choose_folder(self) -> None:
@@ -195,7 +195,7 @@ class OutputBar(QFrame):
         dialog.open()
 
     def _open_folder(self) -> None:
-        folder = Path(self._store.current.results_folder).expanduser()
+        folder = Path(whole_path(self._store.current.results_folder))
         if not folder.is_dir():
             self._complain(OutputError(f"'{folder}' does not exist yet; it is made when the first results are written"))
         elif not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):

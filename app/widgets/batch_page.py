@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from vipose.app.core.batch import BatchQueue
 from vipose.app.core.batch_items import BatchItem, BatchPhase, BatchStatus, ItemState
 from vipose.app.core.batch_words import count_of
-from vipose.app.core.settings import Settings, SettingsStore
+from vipose.app.core.settings import Settings, SettingsStore, whole_path
 from vipose.app.core.shortcuts import keys_of
 from vipose.app.widgets.batch_details import BatchDetails
 from vipose.app.widgets.batch_footer import BatchFooter
@@ -88,7 +88,7 @@ class BatchPage(QWidget):
             options = batch_options(self._store.current)
         except ViposeError:  # nothing is chosen to be written: said where the batch is started
             options = self._store.current.options
-        self._queue.add(texts, options, Path(self._store.current.results_folder).expanduser())
+        self._queue.add(texts, options, Path(whole_path(self._store.current.results_folder)))
 
     def busy(self) -> str:
         """What would be cut off by closing, "" for nothing."""
@@ -256,7 +256,7 @@ class BatchPage(QWidget):
         except ViposeError as error:
             self.problem.emit(error)
             return
-        self._queue.start(options, Path(self._store.current.results_folder).expanduser())
+        self._queue.start(options, Path(whole_path(self._store.current.results_folder)))
 
     def _try_again(self) -> None:
         self._queue.retry(self._ids() or {item.id for item in self._unwell()})

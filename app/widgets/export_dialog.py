@@ -25,9 +25,9 @@ from PySide6.QtWidgets import (
 )
 
 from vipose.app.core.batch_words import count_of, duration
-from vipose.app.core.export_plan import PICTURES, VIDEO, ExportPlan, check_plan, loses, replaced, suggested
+from vipose.app.core.export_plan import PICTURES, VIDEO, ExportPlan, check_plan, completed, loses, replaced, suggested
 from vipose.app.core.exporting import Exporter, ExportPhase, ExportStatus
-from vipose.app.core.settings import SettingsStore
+from vipose.app.core.settings import SettingsStore, whole_path
 from vipose.app.core.stored import StoredResults
 from vipose.app.widgets.icons import icon
 from vipose.app.widgets.results_export_options import DrawingOptions, FormatOptions
@@ -208,7 +208,7 @@ class ExportDialog(QDialog):
             raise UsageError("no name is given; choose where it is written")
         drawing = self.drawing
         return ExportPlan(
-            self._stored, kind, Path(text).expanduser(), self._people, self._video, self.format_options.options(),
+            self._stored, kind, completed(kind, Path(whole_path(text))), self._people, self._video, self.format_options.options(),
             drawing.overlay(), drawing.head_blur(), drawing.black.isChecked(), drawing.mirror.isChecked(),
         )  # fmt: skip
 
@@ -220,7 +220,7 @@ class ExportDialog(QDialog):
             check_plan(plan)
             there = replaced(plan)
         except (ViposeError, OSError) as error:
-            self._say(str(error), "warning")
+            self._say(str(getattr(error, "strerror", "") or error), "warning")
             return
         if there:
             self._ask_to_replace(plan, there)

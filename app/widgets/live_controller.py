@@ -12,7 +12,7 @@ from vipose.app.core.phases import Phase
 from vipose.app.core.recording import Recording, RecordingPlan
 from vipose.app.core.recording_status import RecordingPhase, RecordingStatus
 from vipose.app.core.session import LiveSession, SessionStatus
-from vipose.app.core.settings import Settings, SettingsStore
+from vipose.app.core.settings import Settings, SettingsStore, whole_path
 from vipose.app.core.snapshot import Snapshot, SnapshotWriter
 from vipose.runtime.errors import UsageError, ViposeError
 from vipose.runtime.media.sources import SourceSpec
@@ -113,7 +113,7 @@ class LiveController(QObject):
             return
         settings = self._store.current
         plan = RecordingPlan(
-            Path(settings.results_folder),
+            Path(whole_path(settings.results_folder)),
             status.source,
             settings.options,
             settings.formats,
@@ -147,7 +147,7 @@ class LiveController(QObject):
             return
         settings = self._store.current
         self._snapshots.take(
-            moment, Path(settings.results_folder), status.source, settings.options, dict(status.graphs)
+            moment, Path(whole_path(settings.results_folder)), status.source, settings.options, dict(status.graphs)
         )
 
     def close(self) -> None:

@@ -141,7 +141,7 @@ class LivePage(QWidget):
         self.source_bar.chosen.connect(self.controller.open)
         self.panel_button.clicked.connect(self.toggle_panel)
         self.transport.toggled.connect(controller.toggle)
-        self.transport.stopped.connect(controller.stop)
+        self.transport.stopped.connect(self.stop)
         self.record_bar.record_asked.connect(controller.record)
         self.record_bar.stop_asked.connect(controller.stop_recording)
         self.record_bar.snapshot_asked.connect(controller.snapshot)
@@ -165,7 +165,7 @@ class LivePage(QWidget):
         toggles: dict[str, Callable[[], object]] = {name: partial(bar.toggle, name) for name in TOGGLES}
         return toggles | {
             "pause": controller.toggle,
-            "stop": controller.stop,
+            "stop": self.stop,
             "panel": self.toggle_panel,
             "record": controller.toggle_recording,
             "snapshot": controller.snapshot,
@@ -185,6 +185,11 @@ class LivePage(QWidget):
         for part in (self.panel_button, self.view_bar, self._below):
             part.setVisible(not on)
         self._arrange()
+
+    def stop(self) -> None:
+        """End what runs, and what was chosen but is still being looked at."""
+        self.source_bar.forget()
+        self.controller.stop()
 
     def toggle_panel(self) -> None:
         """Show controls and latency, or hide them, whatever the width of the page."""

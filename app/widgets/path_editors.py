@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QFileDialog, QLineEdit, QMenu, QToolBut
 
 from vipose.app.core.background import Background
 from vipose.app.core.choices import Choice
+from vipose.app.core.settings import whole_path
 from vipose.app.widgets.editor_base import Check, OptionEditor, sentence
 from vipose.app.widgets.icons import icon
 from vipose.runtime.errors import ViposeError
@@ -131,7 +132,7 @@ class FolderEditor(OptionEditor):
     def __init__(self, option: Option, check: Check, value: str, parent: QWidget | None = None) -> None:
         super().__init__(option, check, value, parent)
         self.box = QLineEdit()
-        self.box.editingFinished.connect(lambda: self._take(self.box.text().strip()))
+        self.box.editingFinished.connect(lambda: self._take(whole_path(self.box.text().strip())))
         self.browse = _browse_button(f"Browse for {option.label.lower()}")
         self.browse.clicked.connect(self._browse)
         self._build(self.box, self.browse)

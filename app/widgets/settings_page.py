@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from vipose.app.core.settings import KEPT_OPTIONS, THEMES, Settings, SettingsStore
-from vipose.app.widgets.editor_base import OptionEditor
+from vipose.app.widgets.editor_base import OptionEditor, sentence
 from vipose.app.widgets.icons import icon
 from vipose.app.widgets.option_editors import option_editor
 from vipose.app.widgets.path_editors import FolderEditor
@@ -55,6 +55,7 @@ _WHEN = {
     "source": "When the source is opened again",
     "": "With the next recording",
 }
+_NOT_TUNED = "these defaults suit most computers; 'vipose tune' in a terminal finds the best ones for this one"
 _LIST_WIDTH = 170
 _FILES = "Settings (*.json)"
 
@@ -64,19 +65,19 @@ class SettingsPage(QWidget):
 
     Args:
         store: the settings; every change goes through it.
+        at_once: make all rows now; else a group at a time, so that a picture which plays meanwhile does not stand still.
     """
 
     problem = Signal(object)
     """A ViposeError that the window shows."""
     _stored = Signal(object)
 
-    def __init__(self, store: SettingsStore, parent: QWidget | None = None) -> None:
+    def __init__(self, store: SettingsStore, parent: QWidget | None = None, *, at_once: bool = True) -> None:
         super().__init__(parent)
         self._store = store
+        self._pending = list(_groups().items())
         self.rows: dict[str, SettingRow] = {}
-        self.sections = [SettingSection(group, self._rows_of(names)) for group, names in _groups().items()]
-        for section in self.sections:
-            section.reset_asked.connect(self._reset_group)
+        self.sections: list[SettingSection] = []
         self.search = _search_field()
         self.search.textChanged.connect(self._filter)
         self.list = self._group_list()
@@ -86,6 +87,9 @@ class SettingsPage(QWidget):
         self._note = QLabel()
         self._note.setWordWrap(True)
         set_role(self._note, "hint")
+        self._tuned = QLabel(sentence(store.tuned_note or _NOT_TUNED))
+        self._tuned.setWordWrap(True)
+        set_role(self._tuned, "hint")
         self._warning = QLabel()
         self._warning.setWordWrap(True)
         set_role(self._warning, "warning")
@@ -95,6 +99,37 @@ class SettingsPage(QWidget):
         self._unsubscribe = store.subscribe(self._stored.emit)
         self._filter("")
         self._show(store.current)
+        self._next = QTimer(self)
+        self._next.setSingleShot(True)
+        self._next.timeout.connect(self._go_on)
+        if at_once:
+            self.finish()
+        else:
+            self._go_on()
+
+    def finish(self) -> None:
+        """Make the groups that are not there yet."""
+        while self._pending:
+            self._add_section(*self._pending.pop(0))
+
+    def _go_on(self) -> None:
+        if self._pending:
+            self._add_section(*self._pending.pop(0))
+            self._next.start(0)
+
+    def _add_section(self, group: str, names: list[str]) -> None:
+        section = SettingSection(group, self._rows_of(names))
+        section.reset_asked.connect(self._reset_group)
+        self._column.insertWidget(self._column.count() - 1, section)
+        self.sections.append(section)
+        for name in names:
+            self.rows[name].set_value(self._value(name, self._store.current))
+        section.refresh()
+        self._filter(self.search.text())
+
+    @staticmethod
+    def _value(name: str, settings: Settings) -> Any:
+        return getattr(settings, name) if name in _OWN else getattr(settings.options, name)
 
     def busy(self) -> str:
         """Nothing here takes long."""
@@ -103,6 +138,7 @@ class SettingsPage(QWidget):
     def close_down(self) -> None:
         """Stop following the store and end what runs in the background; safe to call twice."""
         self._unsubscribe()
+        self._next.stop()
         for row in self.rows.values():
             row.editor.close_down()
 
@@ -131,7 +167,7 @@ class SettingsPage(QWidget):
         self._note.setText("All settings have their defaults.")
 
     def _rows_of(self, names: list[str]) -> list[SettingRow]:
-        default = Settings()
+        default = self._store.defaults
         rows = []
         for name in names:
             usual = getattr(default, name) if name in _OWN else getattr(default.options, name)
@@ -146,8 +182,8 @@ class SettingsPage(QWidget):
         groups.setFixedWidth(_LIST_WIDTH)
         groups.setAccessibleName("Groups of settings")
         groups.setStyleSheet(f"QListWidget::item {{ padding-left: {SPACING}px; }}")
-        for section in self.sections:
-            item = QListWidgetItem(section.group, groups)
+        for group in _groups():
+            item = QListWidgetItem(group, groups)
             item.setSizeHint(QSize(0, groups.fontMetrics().height() + 2 * SPACING))
         groups.setCurrentRow(0)
         groups.currentRowChanged.connect(self._go_to)
@@ -156,12 +192,10 @@ class SettingsPage(QWidget):
 
     def _scroll_area(self) -> QScrollArea:
         inside = QWidget()
-        column = QVBoxLayout(inside)
+        self._column = column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, MARGIN, 0)
         column.setSpacing(GAP)
         column.addWidget(self._nothing)
-        for section in self.sections:
-            column.addWidget(section)
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -191,6 +225,7 @@ class SettingsPage(QWidget):
         page.setContentsMargins(GAP, MARGIN, GAP, MARGIN)
         page.setSpacing(MARGIN)
         page.addLayout(top)
+        page.addWidget(self._tuned)
         page.addWidget(self._warning)
         page.addLayout(middle, 1)
         page.addLayout(bottom)
@@ -208,7 +243,7 @@ class SettingsPage(QWidget):
 
     def _show(self, settings: Settings) -> None:
         for name, row in self.rows.items():
-            row.set_value(getattr(settings, name) if name in _OWN else getattr(settings.options, name))
+            row.set_value(self._value(name, settings))
         for section in self.sections:
             section.refresh()
         self._warn(self._store.problem)
@@ -222,7 +257,7 @@ class SettingsPage(QWidget):
         found = [section.filter(words) > 0 for section in self.sections]
         for number, there in enumerate(found):
             self.list.item(number).setHidden(not there)
-        self._nothing.setVisible(not any(found))
+        self._nothing.setVisible(not any(found) and not self._pending)
         self._area.verticalScrollBar().setValue(0)
 
     def _go_to(self, number: int) -> None:
@@ -241,7 +276,7 @@ class SettingsPage(QWidget):
             self.list.blockSignals(False)
 
     def _reset_group(self, group: str) -> None:
-        default = Settings()
+        default = self._store.defaults
         own = {name: getattr(default, name) for name, option in _OWN.items() if option.group == group}
         if own:
             self._store.change(**own)

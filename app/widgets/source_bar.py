@@ -99,6 +99,10 @@ class SourceBar(QWidget):
         """Open one path or address, as it stands in the recent ones."""
         self.open_texts((text,))
 
+    def forget(self) -> None:
+        """Choose nothing that is still being looked at: the user has chosen something else, or nothing, meanwhile."""
+        self._asking.forget()
+
     def open_camera(self, camera: CameraInfo | None = None) -> None:
         """Open a camera; None takes the first one."""
         cameras = self._watch.cameras
@@ -106,6 +110,7 @@ class SourceBar(QWidget):
         if camera is None:
             self.problem.emit(DeviceError("no camera was found; plug one in, and check that you may use it"))
             return
+        self.forget()
         self._choose(camera_spec(camera, cameras))
 
     def open_demo(self) -> None:
@@ -114,6 +119,7 @@ class SourceBar(QWidget):
         if clip is None:
             self.problem.emit(InputError("the demo clip is not installed; open a video of yours"))
         else:
+            self.forget()
             self._choose(SourceSpec(str(clip), "video", clip))
 
     def ask_for_file(self) -> None:
@@ -226,6 +232,7 @@ class SourceBar(QWidget):
         except ViposeError as error:
             self.problem.emit(error)
         else:
+            self.forget()
             self._choose(spec, spec.text)
 
     def _take(self, answer: Answer[Drop]) -> None:

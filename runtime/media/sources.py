@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def _expand(
         return [_stream(text, url[1].lower())]
     if text.lower().startswith("camera:") and not (base / text).exists():
         return [_camera(text)]
-    path = base / Path(text).expanduser()
+    path = base / os.path.expanduser(text)  # that of pathlib raises for a user who is not there
     try:
         if path.is_dir():
             return _folder(path, recursive)

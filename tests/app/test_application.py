@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PySide6.QtGui import QImage
 
+from vipose.app.application import wait_for_threads
 from vipose.app.commands.app import check_screen
 from vipose.runtime import cli
 from vipose.runtime.errors import DeviceError
@@ -132,3 +134,10 @@ def test_qt_gives_no_reference_to_none_away() -> None:
     for _ in range(1000):
         image.fill(0)
     assert sys.getrefcount(None) > before - 500
+
+
+def test_the_end_waits_for_networks_that_are_still_being_loaded() -> None:
+    done = threading.Event()
+    threading.Thread(target=lambda: done.wait(0.2) or done.set(), name="vipose-loading", daemon=True).start()
+    wait_for_threads()
+    assert done.is_set()

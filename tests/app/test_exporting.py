@@ -17,7 +17,7 @@ import pytest
 from tests.app.stored_results import FRAMES, SIZE, frame_result, make_clip, write_results
 from tests.fixtures import clips
 from vipose.app.core import export_jobs
-from vipose.app.core.export_plan import PICTURES, VIDEO, ExportPlan, check_plan, loses, replaced, suggested
+from vipose.app.core.export_plan import PICTURES, VIDEO, ExportPlan, check_plan, completed, loses, replaced, suggested
 from vipose.app.core.exporting import Exporter, ExportPhase, ExportStatus, export_may_follow
 from vipose.app.core.stored import StoredResults, load_stored
 from vipose.runtime.errors import InputError, OutputError, UsageError
@@ -294,3 +294,13 @@ def test_phases_follow_a_table() -> None:
     assert export_may_follow(ExportPhase.DONE, ExportPhase.RUNNING)
     assert not export_may_follow(ExportPhase.IDLE, ExportPhase.DONE)
     assert not export_may_follow(ExportPhase.CANCELLED, ExportPhase.DONE)
+
+
+@pytest.mark.parametrize(("kind", "name", "whole"), [
+    ("native", "walk", "walk.jsonl"), ("csv", "walk", "walk.csv"), (VIDEO, "walk", "walk.mp4"), (VIDEO, "walk.mkv", "walk.mkv"),
+    (PICTURES, "walk", "walk"), ("openpose", "walk", "walk"), ("csv", "walk.txt", "walk.txt"),
+])  # fmt: skip
+def test_a_name_without_an_ending_gets_that_of_its_kind(tmp_path: Path, kind: str, name: str, whole: str) -> None:
+    assert completed(kind, tmp_path / name) == tmp_path / whole
+    (tmp_path / "there").mkdir()
+    assert completed(kind, tmp_path / "there") == tmp_path / "there"  # the writer says that it is a folder

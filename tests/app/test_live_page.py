@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,12 @@ from pytestqt.qtbot import QtBot
 from tests.app.live import FakeSource, people_picture
 from vipose.app.core import session_run
 from vipose.app.core.cameras import CameraWatch
+from vipose.app.core.drop import Drop
 from vipose.app.core.phases import Phase
 from vipose.app.core.recording_status import RecordingPhase
 from vipose.app.core.settings import SettingsStore
 from vipose.app.core.viewstate import HEAT_ALL
+from vipose.app.widgets import source_bar
 from vipose.app.widgets.live_page import LivePage
 from vipose.runtime.errors import DeviceError
 from vipose.runtime.media.sources import SourceSpec
@@ -96,6 +99,25 @@ def test_one_click_starts_the_demo_clip(stage: Stage, monkeypatch: pytest.Monkey
     stage.qtbot.mouseClick(stage.page.welcome.demo_button, Qt.MouseButton.LeftButton)
     stage.wait(lambda: stage.phase is Phase.RUNNING)
     assert opened[0].path is not None and opened[0].path.name == "demo.mp4"
+
+
+def test_stop_also_ends_what_is_still_looked_at(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.run()
+    look, looked = threading.Event(), threading.Event()
+
+    def slow(_texts: object) -> Drop:
+        look.wait(10)
+        looked.set()
+        return Drop("live", ("late",), spec=SPEC)
+
+    monkeypatch.setattr(source_bar, "sort_out", slow)
+    stage.page.source_bar.open_text("/network/late.mp4")
+    stage.press("Stop")
+    look.set()
+    assert looked.wait(10)
+    stage.qtbot.wait(100)
+    stage.wait(lambda: stage.phase is Phase.IDLE)
+    assert len(stage.sources) == 1
 
 
 def test_pause_go_on_and_stop(stage: Stage) -> None:

@@ -292,6 +292,8 @@ def test_a_network_that_is_not_here(editors: Editors, qtbot: QtBot, tmp_path: Pa
     assert editors.told == [str(graph)] and not editor.message()
     with pytest.raises(UsageError, match="no person detector"):
         check_network("detector", "nobody")
+    with pytest.raises(UsageError, match="no pose network 'xxx"):
+        check_network("mode", "x" * 5000)  # longer than a file's name may be
 
 
 def test_networks_that_cannot_be_listed_say_why(editors: Editors, qtbot: QtBot) -> None:
@@ -346,6 +348,8 @@ def test_folder(editors: Editors, qtbot: QtBot, tmp_path: Path) -> None:
     editor.box.clear()
     qtbot.keyClick(editor.box, Qt.Key.Key_Return)
     assert editors.told == ["/y"] == [editor.value()] and editor.message() == "Nothing is given; name a folder."
+    enter(qtbot, editor.box, "~/z")
+    assert editor.value() == str(Path.home() / "z") == editor.box.text()
     editor.browse.click()
     dialog = next(w for w in QApplication.topLevelWidgets() if isinstance(w, QFileDialog))
     dialog.fileSelected.emit(str(tmp_path))

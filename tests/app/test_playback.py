@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -262,6 +263,25 @@ def test_the_source_is_found_where_it_moved_with_the_results(tmp_path: Path) -> 
     make_clip(tmp_path / "walk.mp4")
     stored = load_stored(write_results(tmp_path, name="out", source="/gone/walk.mp4"))
     assert find_video(stored) == (tmp_path / "walk.mp4", True)
+
+
+@pytest.mark.parametrize("size", [[10**6, 10**6], [30_000, 30_000], [10**30, 1]])
+def test_frames_that_no_memory_holds_are_refused(tmp_path: Path, size: list[int]) -> None:
+    head, *frames = write_results(tmp_path).read_text("utf-8").splitlines()
+    told = json.loads(head)
+    told["source"]["size"] = size
+    path = tmp_path / "huge.jsonl"
+    path.write_text("\n".join([json.dumps(told), *frames]) + "\n", "utf-8")
+    with pytest.raises(InputError, match="says that its frames have"):
+        load_stored(path)
+    path.write_text("\n".join([head, json.dumps(json.loads(frames[0]) | {"size": size}), *frames[1:]]) + "\n", "utf-8")
+    with pytest.raises(InputError, match="says that its frames have"):
+        load_stored(path)
+
+
+def test_a_source_in_the_home_of_nobody_is_only_missing(tmp_path: Path) -> None:
+    stored = load_stored(write_results(tmp_path, source="~nobody-of-that-name/walk.mov"))
+    assert find_video(stored) == (None, False)
 
 
 def test_the_video_that_a_run_drew_is_not_taken_for_its_source(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from vipose.app.core import settings_file
-from vipose.app.core.settings import KEPT_OPTIONS, MIGRATIONS, SCHEMA, Settings, SettingsStore, default_path
+from vipose.app.core.settings import (
+    KEPT_OPTIONS,
+    MIGRATIONS,
+    SCHEMA,
+    Settings,
+    SettingsStore,
+    default_path,
+    whole_path,
+)
 from vipose.app.core.settings_file import MARK, Saver, write_atomically
 from vipose.app.core.viewstate import ViewState
 from vipose.runtime.errors import InputError, OutputError, UsageError
@@ -361,3 +369,35 @@ def test_recent_sources() -> None:
     for number in range(50):
         settings = replace(settings, recent=settings.recent_with(str(number)))
     assert settings.recent[0] == "49" and len(settings.recent) == 12
+
+
+def test_a_name_that_is_no_utf8_is_kept_and_does_not_end_saving(path: Path) -> None:
+    name = os.fsdecode(b"/videos/lat\xe9in.mp4")
+    store = SettingsStore()
+    store.change(recent=(name,))
+    assert store.flush(10.0)
+    store.change(folder="/later")
+    assert store.flush(10.0) and not store.problem
+    again = SettingsStore()
+    assert again.current.recent == (name,) and again.current.folder == "/later"
+
+
+def test_a_file_that_an_editor_marked_as_utf8_is_read(path: Path) -> None:
+    text = write(path, theme="dark")
+    path.write_text(text, "utf-8-sig")
+    store = SettingsStore()
+    assert store.current.theme == "dark" and not store.problem and files(path) == ["settings.json"]
+
+
+@pytest.mark.parametrize("folder", ["", " ", "a\0b"])
+def test_results_always_have_a_folder(path: Path, folder: str) -> None:
+    write(path, results_folder=folder)
+    store = SettingsStore()
+    assert store.current.results_folder == Settings().results_folder and "folder" in store.problem
+
+
+def test_paths_as_they_are_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert whole_path("~/out") == str(tmp_path / "out") == whole_path("out") and whole_path("") == ""
+    assert whole_path("~nobody-of-that-name/out") == str(tmp_path / "~nobody-of-that-name" / "out")

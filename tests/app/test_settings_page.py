@@ -232,3 +232,20 @@ def test_nothing_appears_before_the_page_does(qtbot: QtBot, store: SettingsStore
     qtbot.addWidget(made)
     made.close_down()
     assert not appeared, "these flash up as windows of their own"
+
+
+def test_groups_can_come_one_after_the_other(qtbot: QtBot, tmp_path: Path) -> None:
+    store = SettingsStore(tmp_path / "settings.json")
+    store.change_options(max_people=3)
+    page = SettingsPage(store, at_once=False)
+    qtbot.addWidget(page)
+    page.show()
+    assert len(page.sections) == 1
+    store.change_options(max_people=4)
+    whole = SettingsPage(store)
+    qtbot.addWidget(whole)
+    qtbot.waitUntil(lambda: [s.group for s in page.sections] == [s.group for s in whole.sections])
+    assert list(page.rows) == list(whole.rows) and page.rows["max_people"].editor.value() == 4
+    page.close_down()
+    whole.close_down()
+    store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from vipose.app.core.settings import SettingsStore
 from vipose.app.widgets import source_bar as module
 from vipose.app.widgets.source_bar import SourceBar, asked_and_got, dropped_texts
 from vipose.app.widgets.url_dialog import UrlDialog
+from vipose.runtime.errors import InputError
 from vipose.runtime.media.camera import CameraInfo
 from vipose.runtime.media.sources import SourceSpec
 from vipose.runtime.types import SourceInfo
@@ -216,6 +218,23 @@ def test_asked_and_got_in_words() -> None:
     assert asked_and_got(None, None, got) == "got 640x480 at 29.97"
     assert asked_and_got(None, 60.0, got) == "asked at 60, got 640x480 at 29.97"
     assert asked_and_got((1, 2), None, SourceInfo("x", "camera", (3, 4))) == "asked 1x2, got 3x4"
+
+
+def test_what_is_still_looked_at_does_not_replace_a_later_choice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, looked = threading.Event(), threading.Event()
+
+    def slow(_texts: object) -> object:
+        look.wait(10)
+        looked.set()
+        raise InputError("the network folder is gone; look at it")
+
+    monkeypatch.setattr(module, "sort_out", slow)
+    bench.bar.open_text("/network/slow.mp4")
+    bench.bar.open_demo()
+    look.set()
+    assert looked.wait(10)
+    bench.qtbot.wait(100)
+    assert [spec.path and spec.path.name for spec in bench.chosen] == ["demo.mp4"] and not bench.problems
 
 
 def test_after_closing_nothing_arrives(bench: Bench) -> None:

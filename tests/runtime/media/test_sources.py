@@ -147,3 +147,8 @@ def test_a_bad_line_of_a_list_leaves_the_others(tmp_path: Path) -> None:
     assert len(failed) == 1 and "missing.mp4" in str(failed[0]) and "list.txt" in str(failed[0])
     with pytest.raises(InputError, match=r"missing\.mp4"):
         expand_sources([str(listing)])
+
+
+def test_a_home_of_nobody_is_a_path_that_does_not_exist() -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        expand_sources(["~nobody-of-this-name/clip.mp4"])
