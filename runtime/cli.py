@@ -32,6 +32,7 @@ COMMANDS = {
     "convert": "turn a result file into another format",
     "evaluate": "measure accuracy against annotations or another result file",
     "bench": "measure speed and memory, by graph and by stage",
+    "tune": "measure this machine once and keep the best setting for a frame rate",
     "doctor": "examine this installation, offline",
     "models": "list, show, verify, add or remove graphs",
     "cameras": "list cameras",

@@ -17,7 +17,18 @@ from vipose.runtime.shipped import AUTO, DETECTOR, Precision, graph_name, graph_
 from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.workers import Workers
 
-__all__ = ["MODES", "Mode", "ModeSpec", "how_to_add", "load_mode", "missing_graphs", "register", "reserved_names"]
+__all__ = [
+    "MODES",
+    "Mode",
+    "ModeSpec",
+    "detector_path",
+    "graph_paths",
+    "how_to_add",
+    "load_mode",
+    "missing_graphs",
+    "register",
+    "reserved_names",
+]
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,7 @@ def load_mode(
         ModelError: a graph is missing, wrong, or does not fit the others.
     """
     check_precision(precision)
-    spatial_path, temporal_paths = _paths(str(name_or_path), precision)
+    spatial_path, temporal_paths = graph_paths(str(name_or_path), precision)
     period = _period(str(name_or_path), period, len(temporal_paths))
     workers = Workers(threads)
     spatial = PoseGraph(spatial_path, device=device, workers=workers)
@@ -197,8 +208,8 @@ def _period(name: str, period: int | None, temporal: int) -> int:
     raise UsageError(f"period {period} is not possible: mode '{name}' has {temporal} temporal graphs; give 1 to {temporal + 1}")
 
 
-def _paths(name: str, precision: str) -> tuple[Path, list[Path]]:
-    """Files of the spatial and the temporal graphs of a mode."""
+def graph_paths(name: str, precision: str = AUTO) -> tuple[Path, list[Path]]:
+    """Files of the spatial and of all temporal graphs of a mode, named as for :func:`load_mode`, which says what is raised."""
     if name in MODES:
         return _registered(name, precision)
     if files_of(name):
@@ -301,13 +312,16 @@ def _hashes(graphs: Sequence[Graph]) -> dict[str, str]:
 def _load_detector(
     name: str | Path | None, precision: str, device: Device, config: DetectorConfig | None
 ) -> Detector | None:
-    if name is None:
-        return None
+    return None if name is None else Detector(detector_path(name, precision), config, device=device)
+
+
+def detector_path(name: str | Path = "default", precision: str = AUTO) -> Path:
+    """The file of a detector, named as for :func:`load_mode`; raises UsageError or ModelError where there is none."""
     known = DETECTOR if str(name) == "default" else str(name)
-    path = Path(name)
     files = files_of(known)
     if files or known == DETECTOR:
-        path = pick(files, precision) if files else find_graph(DETECTOR)
-    elif not path.is_file():
+        return pick(files, precision) if files else find_graph(DETECTOR)
+    path = Path(name)
+    if not path.is_file():
         raise UsageError(f"there is no detector {name}; give 'default', the name of one of yours or the path of an ONNX graph")
-    return Detector(path, config, device=device)
+    return path

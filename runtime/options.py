@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn
 from vipose.runtime.errors import UsageError
 from vipose.runtime.shipped import PRECISION_CHOICES
 
-__all__ = ["Applies", "Option", "RunOptions", "add_options", "as_markdown", "from_arguments", "table"]
+__all__ = ["Applies", "Option", "RunOptions", "add_options", "as_markdown", "from_arguments", "given_options", "table"]
 
 RESULT_FORMATS = (
     "native", "coco", "openpose", "posetrack", "csv", "angles", "angles-mot", "mot", "trc", "parquet",
@@ -395,10 +395,15 @@ def _help(name: str, option: Option) -> str:
     return f"{option.help} ({said})" if said else option.help
 
 
-def from_arguments(arguments: argparse.Namespace) -> RunOptions:
-    """The options of a parsed command line; raises UsageError."""
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options that a parsed command line gives, by field."""
     given = vars(arguments)
-    return RunOptions(**{name: given[name] for name in table() if name in given})
+    return {name: given[name] for name in table() if name in given}
+
+
+def from_arguments(arguments: argparse.Namespace, defaults: Mapping[str, Any] = MappingProxyType({})) -> RunOptions:
+    """The options of a parsed command line; ``defaults`` take the place of the table's own. Raises UsageError."""
+    return RunOptions(**{**defaults, **given_options(arguments)})
 
 
 def as_markdown() -> str:

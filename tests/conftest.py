@@ -85,6 +85,7 @@ _GUARD.install()  # at import: collection is covered too
 def pytest_configure(config: pytest.Config) -> None:
     # Graphs that somebody has added on this machine are nothing to the tests; nobody ever makes this folder.
     os.environ["VIPOSE_MODELS"] = os.path.join(tempfile.gettempdir(), f"vipose-tests-{os.getpid()}", "models")
+    os.environ["VIPOSE_TUNED"] = "off"  # and so is what was measured here
     config.addinivalue_line("markers", "keeps_threads: a fixture of wider scope owns threads that outlive the test")
 
 

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from vipose.runtime.errors import DeviceError
-from vipose.runtime.options import RunOptions, add_options, from_arguments
+from vipose.runtime.options import RunOptions, add_options, from_arguments, given_options
 
 if TYPE_CHECKING:
     from vipose.runtime.progress import Reporter
@@ -40,18 +40,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run all sources; returns the exit code."""
-    options = from_arguments(args)
+    options, notice = _options(args)
     from vipose.runtime.batch import run_batch
     from vipose.runtime.progress import open_reporter
 
     with ExitStack() as stack:
         stop = stack.enter_context(_stopped_by_ctrl_c())
         reporter = stack.enter_context(open_reporter(quiet=options.quiet or options.json))
+        if notice and not options.quiet:
+            reporter.say(notice)
         _say_limits(options, reporter)
         window = _window(options, reporter, stack)
         report = run_batch(args.sources, options, reporter=reporter, stop=stop, window=window)
     _print(report, options)
     return report.exit_code
+
+
+def _options(args: argparse.Namespace) -> tuple[RunOptions, str]:
+    """What is given, then what 'vipose tune' has kept, then the defaults; and a line on the second, "" for nothing."""
+    given = given_options(args)
+    from_arguments(args)  # a mistake is told before anything is read
+    from vipose.runtime.tune.defaults import under
+    from vipose.runtime.tune.store import read_tuned
+
+    kept = read_tuned()
+    tuned = under(given, kept.options)
+    if not tuned:
+        return from_arguments(args), kept.problem
+    said = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in tuned.items() if value != getattr(RunOptions, name))
+    return from_arguments(args, tuned), f"tuned settings are in use ({said or 'the usual ones'}); 'vipose tune --reset' undoes it"
 
 
 @contextmanager

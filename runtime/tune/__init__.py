@@ -1,0 +1,1 @@
+"""Measuring this machine once, and keeping the most accurate setting that holds a frame rate."""
