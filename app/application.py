@@ -54,6 +54,7 @@ def run_application(source: str = "") -> int:
         window.show()
         if source:
             window.open_text(source)
+        window.prepare()
         code = app.exec()
     store.close()
     wait_for_threads()

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QMessageBox, QStackedWidget, QWidget
 
-from vipose.app.core.background import Background
 from vipose.app.core.cameras import CameraWatch
 from vipose.app.core.drop import Drop
 from vipose.app.core.problems import Problem, Remedy, explain_provider, explain_settings
@@ -26,7 +24,7 @@ from vipose.app.widgets.live_page import LivePage
 from vipose.app.widgets.problem_dialog import show_problem
 from vipose.app.widgets.rail import Rail, RailEntry
 from vipose.app.widgets.shortcuts_dialog import ShortcutsDialog
-from vipose.app.widgets.theme import apply_theme, is_dark
+from vipose.app.widgets.theme import apply_theme, chosen_theme, is_dark
 from vipose.app.widgets.welcome import dropped_sources
 from vipose.runtime.errors import ViposeError
 from vipose.runtime.providers import ProviderReport
@@ -40,12 +38,11 @@ _ENTRIES = (
     RailEntry("Compare", "compare", "Two networks side by side on the same source"),
     RailEntry("Settings", "settings", "Everything that can be set"),
 )
-_IMPORT_AFTER_MS = 1500  # the first picture comes first
 LIVE, RESULTS, BATCH, COMPARE, SETTINGS = range(len(_ENTRIES))
 
 
 class MainWindow(QMainWindow):
-    """Everything. Pages other than the first are made when they are first wanted, so that it opens fast.
+    """Everything. Pages other than the first are made by :meth:`prepare`, or when they are first wanted.
 
     Args:
         store: settings; saved by whoever made it.
@@ -83,11 +80,9 @@ class MainWindow(QMainWindow):
         self.show_page(LIVE)
         if store.problem:
             self.show_problem(explain_settings(store.problem))
-        self._importing: Background[None] | None = None
         self._later = QTimer(self)
         self._later.setSingleShot(True)
-        self._later.timeout.connect(self._import_pages)
-        self._later.start(_IMPORT_AFTER_MS)
+        self._later.timeout.connect(self.prepare)
 
     # Pages
 
@@ -123,9 +118,12 @@ class MainWindow(QMainWindow):
 
         return SettingsPage(self._store, at_once=False)
 
-    def _import_pages(self) -> None:
-        """Read the code of the other pages from the disk off the screen's thread: it takes longer than making them."""
-        self._importing = Background(_import_pages, lambda _: None, lambda: None, "vipose-imports")
+    def prepare(self) -> None:
+        """Make the other pages, one a turn of the event loop, so that none has to be made while a picture moves."""
+        missing = [number for number in range(len(_ENTRIES)) if number not in self._pages]
+        if missing and not self._closing:
+            self.page(missing[0])
+            self._later.start(0)
 
     def _put(self, number: int, page: QWidget) -> None:
         empty = self._stack.widget(number)
@@ -265,7 +263,7 @@ class MainWindow(QMainWindow):
 
     def _follow(self, settings: Settings) -> None:
         app = QApplication.instance()
-        if isinstance(app, QApplication):
+        if isinstance(app, QApplication) and settings.theme != chosen_theme(app):
             apply_theme(app, settings.theme)
 
     # Beginning and end
@@ -288,8 +286,6 @@ class MainWindow(QMainWindow):
         for page in self._pages.values():
             page.close_down()
         self._later.stop()
-        if self._importing is not None:
-            self._importing.join(1.0)
         self._watch.close()
         super().closeEvent(event)
 
@@ -302,8 +298,3 @@ class MainWindow(QMainWindow):
             QMessageBox.StandardButton.Cancel,
         )
         return answer == QMessageBox.StandardButton.Close
-
-
-def _import_pages() -> None:
-    for name in ("results", "batch", "compare", "settings"):
-        import_module(f"vipose.app.widgets.{name}_page")

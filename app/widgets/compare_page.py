@@ -96,6 +96,7 @@ class ComparePage(QWidget):
     def open_source(self, spec: SourceSpec) -> None:
         """Compare on this source from its beginning."""
         self._spec = spec
+        self.source_bar.set_spec(spec)
         self._told.clear()
         self.left_canvas.clear()
         self.right_canvas.clear()

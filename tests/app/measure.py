@@ -70,6 +70,9 @@ class Heartbeat:
         from PySide6.QtCore import Qt, QTimer
 
         self.gaps_ms: list[float] = []
+        self.doing = "nothing"
+        self.worst: list[tuple[float, str]] = []
+        """The longest: milliseconds, and what the user did last."""
         self._interval_ms, self._last = interval_ms, 0.0
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -85,9 +88,11 @@ class Heartbeat:
     def _tick(self) -> None:
         now = time.perf_counter()
         self.gaps_ms.append(max(0.0, (now - self._last) * 1e3 - self._interval_ms))
+        if self.gaps_ms[-1] > 20:
+            self.worst = sorted([*self.worst, (round(self.gaps_ms[-1], 1), self.doing)])[-5:]
         self._last = now
 
-    def summary(self) -> dict[str, float]:
+    def summary(self) -> dict[str, Any]:
         """Milliseconds for which the thread was late: worst, 99.9th and 99th percentile, and how often above 50."""
         ordered = sorted(self.gaps_ms)
         return {
@@ -96,6 +101,7 @@ class Heartbeat:
             "p999_ms": round(ordered[int(len(ordered) * 0.999)], 1),
             "p99_ms": round(ordered[int(len(ordered) * 0.99)], 1),
             "above_50_ms": sum(gap > 50 for gap in ordered),
+            "worst": self.worst,
         }
 
 
@@ -160,8 +166,36 @@ def responsiveness(seconds: float, slow_ms: float) -> dict[str, Any]:
 
     session_run.load = load  # type: ignore[assignment]
     beat = Heartbeat()
-    frames = _play(seconds, beat)
+    frames = _play(seconds, beat, use=_use)
     return {"slow_graph_ms": round(statistics.median(spent), 1), "frames": frames, **beat.summary()}
+
+
+def _use(window: Any) -> dict[str, Callable[[], object]]:
+    """What a user does meanwhile, in order."""
+    from vipose.app.window import BATCH, COMPARE, LIVE, RESULTS, SETTINGS
+
+    store, live = window._store, window.live
+    return {
+        "heatmaps": live.view_bar.step_heat,
+        "angles": lambda: live.view_bar.toggle("angles"),
+        "record": live.controller.record,
+        "follow": lambda: live._follow_person(1),
+        "zoom": lambda: [live.canvas.zoom_in() for _ in range(4)],
+        "record no more": live.controller.stop_recording,
+        "snapshot": live.controller.snapshot,
+        "results": lambda: window.show_page(RESULTS),
+        "batch": lambda: window.show_page(BATCH),
+        "compare": lambda: window.show_page(COMPARE),
+        "settings": lambda: window.show_page(SETTINGS),
+        "live": lambda: window.show_page(LIVE),
+        "period": lambda: store.change_options(period=2),
+        "mode": lambda: store.change_options(mode="s-vipnas", period=None),
+        "pause": live.controller.toggle,
+        "go on": live.controller.toggle,
+        "head blur": lambda: live.view_bar.toggle("head_blur"),
+        "narrow": lambda: window.resize(960, 600),
+        "wide": lambda: window.resize(1500, 900),
+    }
 
 
 def switching(runs: int = 5) -> dict[str, Any]:
@@ -223,9 +257,16 @@ def _rss_mb() -> float:
 
 
 def _play(
-    seconds: float, beat: Heartbeat | None, sample: Callable[[], None] | None = None, every_ms: int = 1000
+    seconds: float,
+    beat: Heartbeat | None,
+    sample: Callable[[], None] | None = None,
+    every_ms: int = 1000,
+    use: Callable[[Any], dict[str, Callable[[], object]]] | None = None,
 ) -> int:
-    """Run the application on the demo clip for so long, playing it again at its end; gives back the frames painted."""
+    """Run the application on the demo clip for so long, playing it again at its end; gives back the frames painted.
+
+    ``use`` names what is done in between, evenly over the time.
+    """
     from PySide6.QtCore import QTimer
 
     from vipose.app.application import make_application
@@ -237,10 +278,12 @@ def _play(
     app = make_application(sys.argv[:1])
     with tempfile.TemporaryDirectory() as folder:
         store = SettingsStore(Path(folder) / "settings.json")
+        store.change(results_folder=folder, theme="dark")
         apply_theme(app, "dark")
         window = MainWindow(store)
         window.show()
         window.open_text("demo")
+        window.prepare()
         painted = 0
 
         def count(_painted_s: float) -> None:
@@ -260,13 +303,29 @@ def _play(
         if sample is not None:
             ticker.timeout.connect(sample)
             ticker.start(every_ms)
-        QTimer.singleShot(int(seconds * 1000), window.close)
+        steps = {} if use is None else use(window)
+        for number, (name, step) in enumerate(steps.items()):
+            QTimer.singleShot(int((3 + (seconds - 5) * number / len(steps)) * 1000), _doing(beat, name, step))
+
+        def end() -> None:
+            if beat is not None:
+                beat.stop()  # closing waits for threads; it has a limit of its own
+            window.close()
+
+        QTimer.singleShot(int(seconds * 1000), end)
         app.exec()
-        if beat is not None:
-            beat.stop()
         ticker.stop()
         store.close()
     return painted
+
+
+def _doing(beat: Heartbeat | None, name: str, step: Callable[[], object]) -> Callable[[], None]:
+    def act() -> None:
+        if beat is not None:
+            beat.doing = name
+        step()
+
+    return act
 
 
 def main() -> None:

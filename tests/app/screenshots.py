@@ -26,9 +26,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", default="", help="one of live, results, batch, compare, settings, welcome")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["HOME"] = home
-        os.environ["XDG_CONFIG_HOME"] = str(Path(home) / ".config")
+    with tempfile.TemporaryDirectory() as made:
+        home = Path(made) / "coach"
+        home.mkdir()
+        os.environ["HOME"] = str(home)
+        os.environ["XDG_CONFIG_HOME"] = str(home / ".config")
         os.environ.setdefault("QT_QPA_PLATFORM", "xcb")
         _take_all(args.folder.resolve(), args.only)
 
@@ -81,7 +83,7 @@ def _wait(milliseconds: int) -> None:
 
 
 def _save(widget: Any, path: Path) -> None:
-    if not widget.grab().save(str(path)):
+    if not widget.grab().save(str(path), quality=88 if path.suffix == ".jpg" else 0):  # 0: PNG as small as it gets
         raise SystemExit(f"{path} cannot be written")
     print(path)
 
@@ -109,13 +111,13 @@ def _live(app: Any, folder: Path) -> None:
     with _window(app, "dark") as window:
         window.open_text("demo")
         _wait(4800)
-        _save(window, folder / "app-live.png")
+        _save(window, folder / "app-live.jpg")
         window.live.controller.toggle()
         _wait(400)
         window.live.view_bar.step_heat()
         window.live.view_bar.toggle("angles")
         _wait(500)
-        _save(window.live.canvas, folder / "app-heat.png")
+        _save(window.live.canvas, folder / "app-heat.jpg")
         _save(window.live.latency, folder / "app-latency.png")
 
 
@@ -130,7 +132,7 @@ def _results(app: Any, folder: Path) -> None:
             _wait(2500)
             window.page(RESULTS).playback.seek(141)
             _wait(1200)
-            _save(window, folder / "app-results.png")
+            _save(window, folder / "app-results.jpg")
 
 
 def _run(source: Path, folder: Path) -> Path:
@@ -165,7 +167,7 @@ def _compare(app: Any, folder: Path) -> None:
         window.show_page(COMPARE)
         window.page(COMPARE).open_source(SourceSpec(str(_demo()), "video", _demo()))
         _wait(6000)
-        _save(window, folder / "app-compare.png")
+        _save(window, folder / "app-compare.jpg")
 
 
 def _settings(app: Any, folder: Path) -> None:

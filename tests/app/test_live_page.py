@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import QPointF, Qt, QTimer
 from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 
@@ -24,6 +26,8 @@ from vipose.app.widgets import source_bar
 from vipose.app.widgets.live_page import LivePage
 from vipose.runtime.errors import DeviceError
 from vipose.runtime.media.sources import SourceSpec
+from vipose.runtime.modes import Mode
+from vipose.runtime.options import RunOptions
 from vipose.runtime.results.native import read_native
 
 SPEC = SourceSpec("camera:0", "camera", device=0)
@@ -298,3 +302,36 @@ def test_nobody_is_followed_into_another_source(stage: Stage) -> None:
     stage.page._follow_person(1)
     stage.page.open(SPEC)
     stage.wait(lambda: stage.page._followed is None)
+
+
+def test_the_screen_goes_on_while_a_graph_is_slow(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two frames of a graph that takes 0.2 s the screen's thread takes many turns: it waits for nobody."""
+    real = session_run.load
+
+    class Slow:
+        def __init__(self, graph: Any) -> None:
+            self._graph = graph
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._graph, name)
+
+        def __call__(self, *arguments: Any) -> Any:
+            time.sleep(0.2)  # as ONNX Runtime does, it lets other threads run
+            return self._graph(*arguments)
+
+    def load(options: RunOptions) -> Mode:
+        mode = real(options)
+        return replace(mode, spatial=Slow(mode.spatial), temporal=(), period=1)
+
+    monkeypatch.setattr(session_run, "load", load)
+    stage.store.change_options(mode="s-vipnas")
+    turns: list[int] = [0]
+    frames: list[int] = []
+    beat = QTimer()
+    beat.timeout.connect(lambda: turns.__setitem__(0, turns[0] + 1))
+    stage.page.controller.frame_arrived.connect(lambda _shown: frames.append(turns[0]))
+    stage.run()
+    beat.start(5)
+    stage.wait(lambda: len(frames) > 5)
+    beat.stop()
+    assert frames[-1] - frames[-3] > 10

@@ -89,6 +89,13 @@ def test_every_page_opens_from_the_rail_and_by_its_key(desk: Desk) -> None:
         assert desk.present == number and button.isChecked()
 
 
+def test_pages_are_made_before_anybody_asks_for_them(desk: Desk) -> None:
+    assert list(desk.window._pages) == [LIVE]
+    desk.window.prepare()
+    desk.wait(lambda: sorted(desk.window._pages) == [LIVE, RESULTS, BATCH, COMPARE, SETTINGS])
+    assert desk.present == LIVE
+
+
 def test_a_dropped_video_runs_on_the_live_page(desk: Desk, tmp_path: Path) -> None:
     made = clip(tmp_path / "dropped.mp4")
     desk.window.show_page(SETTINGS)
