@@ -118,6 +118,6 @@ def _overview() -> str:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from vipose.runtime.installed import version
 
-    return version("vipose")
+    return version()

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from vipose.runtime import installed
 from vipose.runtime.errors import ModelError, ViposeError
 from vipose.runtime.graphs import load_graph
 from vipose.runtime.library import own_folder, own_graphs, shadowed
@@ -306,7 +307,7 @@ CHECKS: dict[str, Callable[[], Iterable[Check]]] = {
 
 def _version(distribution: str) -> str | None:
     try:
-        return metadata.version(distribution)
+        return installed.version() if distribution == "vipose" else metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
 

@@ -6,11 +6,11 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from vipose.runtime.errors import InputError
+from vipose.runtime.installed import version
 
 __all__ = ["content_sha256", "run_identity"]
 
@@ -47,5 +47,5 @@ def run_identity(content: str, graphs: Mapping[str, str], options: Mapping[str, 
     Returns:
         Hexadecimal SHA-256; it also covers the version of vipose, since another one may compute other results.
     """
-    told = {"content": content, "graphs": dict(graphs), "options": dict(options), "vipose": version("vipose")}
+    told = {"content": content, "graphs": dict(graphs), "options": dict(options), "vipose": version()}
     return hashlib.sha256(json.dumps(told, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -9,6 +9,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+from vipose.runtime import installed
 from vipose.runtime.doctor import CHECKS, examine
 from vipose.runtime.errors import ModelError
 from vipose.runtime.library import own_graphs
@@ -51,7 +52,7 @@ DEMO = "The demo clip comes from Sports2D by David Pagnon and contributors, BSD 
 _X264 = "FFmpeg and its encoders travel inside this package. The H.264 encoder x264 among them is under the GNU GPL, version 2 or later."
 
 _CHECKS = ("system", "processor", "memory", "onnxruntime", "providers", "opencv", "av", "graphs")
-_ALSO = ("PySide6-Essentials", "pyqtgraph")  # of the extra "app", which an older installation may not know
+_ALSO = ("PySide6-Essentials",)  # of the extra "app", which an older installation may not know
 _TASKS = {"pose-spatial": "finds joints", "pose-temporal": "carries joints on", "detect": "finds people"}
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _LONGEST = 90
@@ -119,7 +120,7 @@ class Weights:
 def version() -> str:
     """Version of vipose; ``not installed`` when it runs from a bare checkout."""
     try:
-        return metadata.version("vipose")
+        return installed.version()
     except metadata.PackageNotFoundError:
         return "not installed"
 
@@ -127,7 +128,7 @@ def version() -> str:
 def notice() -> str:
     """The NOTICE that travels with vipose; "" where there is none."""
     try:
-        text = metadata.distribution("vipose").read_text("licenses/NOTICE")
+        text = installed.distribution().read_text("licenses/NOTICE")
     except metadata.PackageNotFoundError:
         text = None
     if text is None:  # an editable installation
@@ -196,7 +197,7 @@ def system_information(more: Mapping[str, str], stop: Callable[[], bool] = lambd
 def _required(name: str) -> list[str]:
     """Names that a package requires without extras, its extra ``app`` excepted."""
     try:
-        lines = metadata.requires(name) or []
+        lines = (installed.distribution() if name == "vipose" else metadata.distribution(name)).requires or []
     except metadata.PackageNotFoundError:
         return []
     wanted = (line for line in lines if "extra ==" not in line or (name == "vipose" and re.search(r"extra == .app.", line)))

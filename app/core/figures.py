@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import os
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from vipose.app.core.latency import EARLY_REASONS, OTHER, REASONS, STAGES, Columns, Spread, Summary
 from vipose.runtime.errors import OutputError
+from vipose.runtime.installed import version
 
 __all__ = ["UNKNOWN", "as_text", "number", "save_csv"]
 
@@ -35,7 +35,7 @@ def as_text(summary: Summary, provider_reason: str = "") -> str:
     """
     runs = summary.provider.upper() or UNKNOWN
     lines = [
-        f"vipose {metadata.version('vipose')}, mode {summary.mode or UNKNOWN}, runs on {runs}"
+        f"vipose {version()}, mode {summary.mode or UNKNOWN}, runs on {runs}"
         + (f" ({provider_reason})" if provider_reason else ""),
         f"medians of the last {summary.recent_s:g} s; p95: 95 % of frames in {summary.window_s:g} s are below it",
         f"processed frames a second: {number(summary.fps)}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from importlib import metadata
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QPalette
@@ -23,6 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from vipose.app.core.about import version
 from vipose.app.core.problems import Problem, Remedy, explain
 from vipose.app.widgets.icons import icon, icon_pixmap
 from vipose.app.widgets.theme import GAP, SPACING, heading_font, number_font, set_role, warning_text_colour
@@ -65,11 +65,7 @@ def show_problem(parent: QWidget, error: BaseException | Problem, actions: Actio
 
 def problem_report(problem: Problem) -> str:
     """Everything that the dialog says as plain text, with the versions that whoever helps will ask for."""
-    try:
-        version = metadata.version("vipose")
-    except metadata.PackageNotFoundError:
-        version = "not installed"
-    system = f"vipose {version}, Python {platform.python_version()}, {platform.platform()}"
+    system = f"vipose {version()}, Python {platform.python_version()}, {platform.platform()}"
     return "\n\n".join(part for part in (problem.title, problem.what, problem.do, problem.details, system) if part)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version as package_version
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
+from vipose.runtime.installed import version as installed_version
 from vipose.runtime.skeleton import SKELETONS, Skeleton
 from vipose.runtime.types import SourceInfo
 
@@ -19,10 +19,6 @@ KIND = "results"
 SCHEMA = 1
 CLOCK = "presentation time of the source in seconds"
 _SOURCE_KINDS = ("video", "images", "camera", "stream")
-
-
-def _installed() -> str:
-    return package_version("vipose")
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class ResultHeader:
     settings: Mapping[str, Any] = field(default_factory=dict)
     provider: str = "cpu"
     clock: str = CLOCK
-    version: str = field(default_factory=_installed)
+    version: str = field(default_factory=installed_version)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:

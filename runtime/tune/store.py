@@ -14,6 +14,7 @@ from typing import Any
 
 from vipose.runtime.bench.machine import processor_name
 from vipose.runtime.errors import OutputError, UsageError, ViposeError
+from vipose.runtime.installed import version as installed_version
 from vipose.runtime.modes import detector_path, graph_paths
 from vipose.runtime.options import RunOptions
 from vipose.runtime.shipped import file_sha256
@@ -153,7 +154,7 @@ def write_tuned(tuned: Tuned) -> Path:
     if path is None:
         raise UsageError(f"nothing is kept while {ENVIRONMENT} is 'off'; unset it, or give --dry-run")
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    content = {"file": _MARK, "schema": SCHEMA, **asdict(tuned), "date": now, "vipose": version("vipose")}
+    content = {"file": _MARK, "schema": SCHEMA, **asdict(tuned), "date": now, "vipose": installed_version()}
     part = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

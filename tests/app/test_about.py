@@ -46,7 +46,7 @@ def test_a_damaged_card_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_libraries_are_those_in_use_with_what_they_say_of_themselves() -> None:
     found = {library.name.lower().replace("_", "-"): library for library in about.libraries()}
-    for name in ("numpy", "onnxruntime", "opencv-python-headless", "av", "pyqtgraph"):
+    for name in ("numpy", "onnxruntime", "opencv-python-headless", "av"):
         assert found[name].version == metadata.version(name)
         assert re.search("BSD|MIT|Apache", found[name].licence)
     assert "LGPL" in found["pyside6-essentials"].licence
