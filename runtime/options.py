@@ -8,138 +8,23 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn
+from typing import Any
 
 from vipose.runtime.errors import UsageError
+from vipose.runtime.option import Option, names, region, resolution, write_region, write_resolution
 from vipose.runtime.shipped import PRECISION_CHOICES
 
-__all__ = ["Applies", "Option", "RunOptions", "add_options", "as_markdown", "from_arguments", "given_options", "table"]
+__all__ = ["RESULT_FORMATS", "RunOptions", "add_options", "as_markdown", "from_arguments", "given_options", "table"]
 
 RESULT_FORMATS = (
     "native", "coco", "openpose", "posetrack", "csv", "angles", "angles-mot", "mot", "trc", "parquet",
 )  # fmt: skip
 
-Applies = Literal["", "now", "networks", "source"]
-
-
-@dataclass(frozen=True)
-class Option:
-    """What is known about one option beside its name and default.
-
-    Attributes:
-        flag: long flag; for a switch the one that changes its default (``--no-swap``).
-        help: one sentence.
-        group: heading under which it is listed.
-        kind: str, int, float, bool, or a function from text to value for composite ones.
-        short: short flag or "".
-        metavar: how the value is written; "" takes it from ``choices`` or ``kind``.
-        unit: of a number, for people.
-        choices: allowed texts.
-        low, high: allowed range of a number, both included.
-        shortcuts: further flags: flag, the value it stands for, help.
-        shapes_output: whether outputs differ when it does; these options are part of a run's identity (resume).
-        applies: when a change takes effect while a live session runs: ``now``, with other ``networks`` (loaded beside the
-            ones in use), when the ``source`` is opened again, or "" where the application has no use for it.
-        label: name for people; "" makes it from the field's name, see :func:`table`.
-        about: ``help`` for a page of settings, where no flag stands beside it; "" where ``help`` does as it is.
-        special: word for None, or for 0 where that stands for no number; "" where there is no such value.
-        step: how far one click changes a number.
-        written: a value as text that ``kind`` reads.
-    """
-
-    flag: str
-    help: str
-    group: str
-    kind: Callable[[str], Any] = str
-    short: str = ""
-    metavar: str = ""
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-    low: float = -math.inf
-    high: float = math.inf
-    shortcuts: tuple[tuple[str, Any, str], ...] = ()
-    shapes_output: bool = True
-    applies: Applies = ""
-    label: str = ""
-    about: str = ""
-    special: str = ""
-    step: float = 1
-    written: Callable[[Any], str] = str
-
-    def allowed(self) -> str:
-        """The allowed values in words, "" where anything goes."""
-        if self.choices:
-            return ", ".join(self.choices)
-        unit = f" {self.unit}" if self.unit else ""
-        if math.isinf(self.low) and math.isinf(self.high):
-            return ""
-        if math.isinf(self.high):
-            return f"{_number(self.low)} or more{unit}"
-        return f"{_number(self.low)} to {_number(self.high)}{unit}"
-
-    def refuse(self, value: object) -> NoReturn:
-        """Raise UsageError for a value outside the allowed ones."""
-        wanted = self.allowed() or f"expected {self.metavar or 'a value'}"
-        said = f"'{value}'" if isinstance(value, str) else value
-        raise UsageError(f"{self.flag}: {said} is not allowed ({wanted}); change it or leave the option out")
-
-    def convert(self, text: str) -> Any:
-        """A value from the command line; raises UsageError."""
-        if self.choices and self.kind is str:
-            return self.check(text)
-        try:
-            value = self.kind(text)
-        except ValueError:
-            self.refuse(text)
-        return self.check(value)
-
-    def check(self, value: Any) -> Any:
-        """The value itself where it is allowed; raises UsageError."""
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, int | float) and not self.low <= value <= self.high:
-            self.refuse(value)
-        if isinstance(value, float) and not math.isfinite(value):
-            self.refuse(value)
-        if self.choices and isinstance(value, str) and value not in self.choices:
-            self.refuse(value)
-        return value
-
-
-def _number(value: float) -> str:
-    return f"{value:g}"
-
-
 def _option(default: Any, flag: str, help_text: str, group: str, **more: Any) -> Any:
     return field(default=default, metadata={"option": Option(flag, help_text, group, **more)})
-
-
-def _region(text: str) -> tuple[float, float, float, float]:
-    values = tuple(float(part) for part in text.split(","))
-    if len(values) != 4:
-        raise ValueError(text)
-    return values
-
-
-def _write_region(region: tuple[float, float, float, float]) -> str:
-    return ",".join(_number(value) for value in region)
-
-
-def _resolution(text: str) -> tuple[int, int]:
-    width, height = (int(part) for part in text.lower().split("x"))
-    return width, height
-
-
-def _write_resolution(size: tuple[int, int]) -> str:
-    return "x".join(map(str, size))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
-    return () if names == ("none",) else names
 
 
 NETWORKS, PEOPLE, INPUT = "Networks", "People and time", "Input"
@@ -212,7 +97,7 @@ class RunOptions:
     )  # fmt: skip
     roi: tuple[float, float, float, float] | None = _option(
         None, "--roi", "only people whose box centre lies in this region", PEOPLE,
-        kind=_region, metavar="X0,Y0,X1,Y1", unit="pixels", applies="now", label="Region", special="whole picture", written=_write_region,
+        kind=region, metavar="X0,Y0,X1,Y1", unit="pixels", applies="now", label="Region", special="whole picture", written=write_region,
     )  # fmt: skip
     smoothing: str = _option(
         "auto", "--smoothing", "live: causal; file: two passes, no lag; auto: what suits the source", PEOPLE,
@@ -254,8 +139,8 @@ class RunOptions:
 
     camera_size: tuple[int, int] | None = _option(
         None, "--camera-size", "ask the camera for this resolution; it may choose another one", INPUT,
-        kind=_resolution, metavar="WIDTHxHEIGHT", unit="pixels", applies="source",
-        label="Camera resolution", special="automatic", written=_write_resolution,
+        kind=resolution, metavar="WIDTHxHEIGHT", unit="pixels", applies="source",
+        label="Camera resolution", special="automatic", written=write_resolution,
     )  # fmt: skip
     camera_fps: float | None = _option(
         None, "--camera-fps", "ask the camera for this many frames a second; it may choose others", INPUT,
@@ -281,7 +166,7 @@ class RunOptions:
     )  # fmt: skip
     save: tuple[str, ...] = _option(
         ("native",), "--save", "results to write beside the video: " + ", ".join(RESULT_FORMATS) + "; or none", OUTPUT,
-        kind=_names, metavar="LIST",
+        kind=names, metavar="LIST",
     )  # fmt: skip
     timings: bool = _option(
         True, "--no-timings", "leave measured times out of native results: identical runs give identical bytes", OUTPUT,
@@ -327,9 +212,9 @@ class RunOptions:
         if self.roi is not None:
             x0, y0, x1, y1 = self.roi
             if not all(math.isfinite(v) for v in self.roi) or x1 <= x0 or y1 <= y0 or x1 <= 0 or y1 <= 0:
-                raise UsageError(f"--roi: {_write_region(self.roi)} holds no pixel; give X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1")
+                raise UsageError(f"--roi: {write_region(self.roi)} holds no pixel; give X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1")
         if self.camera_size is not None and not all(1 <= side <= 32_768 for side in self.camera_size):
-            said = _write_resolution(self.camera_size)
+            said = write_resolution(self.camera_size)
             raise UsageError(f"--camera-size: {said} is no resolution; give WIDTHxHEIGHT in pixels, as in 1280x720")
         for name in self.save:
             if name not in RESULT_FORMATS:

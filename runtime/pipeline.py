@@ -141,7 +141,7 @@ class Pipeline:
         self._propagator = Propagator(mode, config.refinement)
         skeleton = self._propagator.skeleton
         self._tracker = Tracker(_track_config(config), skeleton)
-        self.scheduler = Scheduler(ScheduleConfig(self._period(config), config.max_keys))
+        self.scheduler = Scheduler(ScheduleConfig(_period(config, self._mode_period, self._propagator.phases), config.max_keys))
         self._watch = PoseWatch(skeleton)
         self._swap = SwapCorrector(skeleton)
         self._smooth = OneEuro(SmoothConfig(strength=config.smoothing_strength))
@@ -166,7 +166,7 @@ class Pipeline:
         Raises:
             UsageError: the period does not fit the networks; the options in use stay.
         """
-        schedule = ScheduleConfig(self._period(config), config.max_keys)
+        schedule = ScheduleConfig(_period(config, self._mode_period, self._propagator.phases), config.max_keys)
         if config.smoothing_strength != self.config.smoothing_strength:
             self._smooth.config = SmoothConfig(strength=config.smoothing_strength)
         self.config = config
@@ -184,28 +184,12 @@ class Pipeline:
         propagator = Propagator(mode, self.config.refinement)
         if mode.detector is None or propagator.skeleton != self._propagator.skeleton:
             raise UsageError("these networks have no detector or other joints; begin a new pipeline with them")
-        before = self._propagator, self._mode_period
-        self._propagator, self._mode_period = propagator, mode.period
-        try:
-            schedule = ScheduleConfig(self._period(self.config), self.config.max_keys)
-        except UsageError:
-            self._propagator, self._mode_period = before
-            raise
-        self._detector = mode.detector
+        schedule = ScheduleConfig(_period(self.config, mode.period, propagator.phases), self.config.max_keys)
+        self._propagator, self._mode_period, self._detector = propagator, mode.period, mode.detector
         self._provider = str(getattr(mode.provider, "running", mode.provider))
         self.scheduler.forget(set())
         self.scheduler.reconfigure(schedule)
         self._watch = PoseWatch(propagator.skeleton)  # what is a good score for one network is a poor one for another
-
-    def _period(self, config: PipelineConfig) -> int:
-        """The period that is asked for, or the mode's own."""
-        period = config.period or self._mode_period
-        if period > self._propagator.phases + 1:
-            raise UsageError(
-                f"period {period} is not possible: this mode has {self._propagator.phases} temporal graphs; "
-                f"give 1 to {self._propagator.phases + 1}"
-            )
-        return period
 
     def process(self, frame: Frame) -> FrameResult:
         """Find, follow and pose everybody on the next frame.
@@ -391,6 +375,14 @@ class Pipeline:
             yield
         finally:
             self._timings[stage] += (time.perf_counter() - began) * 1e3
+
+
+def _period(config: PipelineConfig, usual: int, phases: int) -> int:
+    """The period that is asked for, or the mode's own; raises UsageError where there are too few temporal graphs for it."""
+    period = config.period or usual
+    if period > phases + 1:
+        raise UsageError(f"period {period} is not possible: this mode has {phases} temporal graphs; give 1 to {phases + 1}")
+    return period
 
 
 def _track_config(config: PipelineConfig) -> TrackConfig:

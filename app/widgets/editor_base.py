@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from vipose.app.widgets.theme import set_role
 from vipose.runtime.errors import UsageError
-from vipose.runtime.options import Option
+from vipose.runtime.option import Option
 
 __all__ = ["Check", "OptionEditor", "in_words", "sentence", "title"]
 

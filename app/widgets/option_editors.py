@@ -18,7 +18,8 @@ from vipose.app.widgets.value_editors import (
     SwitchEditor,
     TextEditor,
 )
-from vipose.runtime.options import RESULT_FORMATS, Option, RunOptions, table
+from vipose.runtime.option import Option
+from vipose.runtime.options import RESULT_FORMATS, RunOptions, table
 
 __all__ = ["OptionEditor", "option_editor"]
 

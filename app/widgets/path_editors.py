@@ -15,7 +15,7 @@ from vipose.app.core.settings import whole_path
 from vipose.app.widgets.editor_base import Check, OptionEditor, sentence
 from vipose.app.widgets.icons import icon
 from vipose.runtime.errors import ViposeError
-from vipose.runtime.options import Option
+from vipose.runtime.option import Option
 
 __all__ = ["FolderEditor", "NetworkEditor"]
 

@@ -32,7 +32,8 @@ from vipose.app.widgets.settings_rows import SettingRow, SettingSection
 from vipose.app.widgets.theme import GAP, MARGIN, SPACING, set_role
 from vipose.app.widgets.value_editors import ChoiceEditor, FormatsEditor
 from vipose.runtime.errors import UsageError, ViposeError
-from vipose.runtime.options import RESULT_FORMATS, Option, table
+from vipose.runtime.option import Option
+from vipose.runtime.options import RESULT_FORMATS, table
 
 __all__ = ["SettingsPage"]
 

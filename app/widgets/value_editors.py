@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QGridLayou
 
 from vipose.app.widgets.editor_base import Check, OptionEditor, title
 from vipose.runtime.errors import UsageError
-from vipose.runtime.options import Option
+from vipose.runtime.option import Option
 
 __all__ = ["ChoiceEditor", "FormatsEditor", "NumberEditor", "ResolutionEditor", "SwitchEditor", "TextEditor"]
 

@@ -11,6 +11,7 @@ Figures go to stdout as JSON. Set QT_QPA_PLATFORM=offscreen, or run it under a (
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import statistics
@@ -250,6 +251,10 @@ def soak(minutes: float) -> dict[str, Any]:
 
 
 def _rss_mb() -> float:
+    """Resident memory, after what was freed has gone back to the system: glibc keeps some of it for later."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024

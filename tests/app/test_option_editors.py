@@ -30,7 +30,8 @@ from vipose.app.widgets.value_editors import (
     TextEditor,
 )
 from vipose.runtime.errors import ModelError, UsageError
-from vipose.runtime.options import Option, RunOptions, table
+from vipose.runtime.option import Option
+from vipose.runtime.options import RunOptions, table
 
 OTHER: dict[str, Any] = {
     "mode": "s-vipnas", "detector": "person-detector", "period": 2, "precision": "fp32", "device": "cpu", "threads": 2,
