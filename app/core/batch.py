@@ -16,6 +16,7 @@ from vipose.app.core.batch_intake import Found, Intake, Probed
 from vipose.app.core.batch_items import BatchItem, BatchPhase, BatchStatus, ItemState, phase_may_follow
 from vipose.app.core.batch_list import ItemList
 from vipose.app.core.batch_words import STOPPED_EARLY, intake_notice, result_message
+from vipose.app.core.networks import fitting_by_name
 from vipose.runtime.batch import Batch, expected_outputs, shown_name, source_key, wanted_names
 from vipose.runtime.drivers.queues import naming
 from vipose.runtime.errors import ViposeError
@@ -206,7 +207,7 @@ class BatchQueue:
     def _work(self, options: RunOptions, folder: Path) -> None:
         error: ViposeError | None = None
         try:
-            with naming("the batch"), self._open_batch(options) as batch:
+            with naming("the batch"), self._open_batch(fitting_by_name(options)) as batch:
                 self._begin(str(batch.provider))
                 while (item := self._next()) is not None:
                     self._one(batch, item, folder)

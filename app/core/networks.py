@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from vipose.runtime.batch import load_networks
 from vipose.runtime.detect import DetectorConfig
-from vipose.runtime.modes import Mode
+from vipose.runtime.errors import ViposeError
+from vipose.runtime.modes import Mode, graph_paths
 from vipose.runtime.options import RunOptions, table
 
-__all__ = ["fitting", "load", "same_networks", "set_threshold"]
+__all__ = ["fitting", "fitting_by_name", "load", "same_networks", "set_threshold"]
 
 _NAMES = tuple(name for name, option in table().items() if option.applies == "networks")
 
@@ -37,6 +38,19 @@ def set_threshold(mode: Mode, options: RunOptions) -> None:
 
 def fitting(options: RunOptions, mode: Mode) -> RunOptions:
     """The options with a period that the mode can keep: single-frame modes take 1 whatever was chosen for others."""
-    if options.period is not None and options.period > mode.period:
-        return replace(options, period=None)
-    return options
+    return _within(options, mode.period)
+
+
+def fitting_by_name(options: RunOptions) -> RunOptions:
+    """As :func:`fitting`, before anything is loaded; as they are where there is no such mode, which loading will say.
+
+    It reads the metadata of graphs: not for the screen's thread.
+    """
+    try:
+        return _within(options, len(graph_paths(options.mode, options.precision)[1]) + 1)
+    except ViposeError:
+        return options
+
+
+def _within(options: RunOptions, longest: int) -> RunOptions:
+    return replace(options, period=None) if options.period is not None and options.period > longest else options

@@ -323,6 +323,26 @@ def test_networks_that_cannot_be_loaded(options: RunOptions, tmp_path: Path) -> 
     assert queue.close()
 
 
+def test_a_period_for_another_mode_is_no_obstacle(options: RunOptions, tmp_path: Path) -> None:
+    """As on the live page: what was chosen for a mode with temporal graphs does not stop one without."""
+    opened: list[RunOptions] = []
+
+    def remember(chosen: RunOptions) -> Batch:
+        opened.append(chosen)
+        return Batch(chosen)
+
+    queue = BatchQueue(lambda: None, open_batch=remember)
+    queue.add([str(clip(tmp_path / "a.mp4", frames=4).path)], options, tmp_path / "out")
+    wait_for(queue, lambda s: len(s.items) == 1)
+    for mode, period in (("s-vipnas", None), ("t-vipnas", 4)):
+        queue.retry({queue.status.items[0].id})
+        queue.start(replace(options, mode=mode, period=4), tmp_path / "out")
+        status = wait_for(queue, at_rest)
+        assert status.error is None and status.items[0].state is ItemState.DONE
+        assert opened[-1].period == period
+    assert queue.close()
+
+
 def test_a_fault_of_one_file_is_one_line_and_others_go_on(
     queue: BatchQueue, options: RunOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
