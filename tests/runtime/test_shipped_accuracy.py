@@ -19,7 +19,7 @@ from vipose.runtime.graphs import PoseGraph
 from vipose.runtime.shipped import SHIPPED_PRECISIONS, shipped_folder, shipped_graph
 from vipose.runtime.skeleton import COCO17
 
-SPATIAL_COCO_AP50 = 0.5
+SPATIAL_COCO_AP50 = 0.6
 """AP50 of the key-frame graph with labelled boxes on the first pictures, at least."""
 SINGLE_FRAME_COCO_AP50 = {"efficientpose-a": 0.45, "posenas-small": 0.3}
 """The same of the graphs of single-frame modes."""
