@@ -117,6 +117,7 @@ class ExportDialog(QDialog):
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self._bar.setAccessibleName("Progress of the export")
+        self.shown = ExportStatus()
         self._said = QLabel()
         self._said.setWordWrap(True)
         self._said.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -248,7 +249,7 @@ class ExportDialog(QDialog):
 
     def _show(self) -> None:
         """Pull the exporter's status and show it."""
-        status = self.exporter.status
+        self.shown = status = self.exporter.status
         active = status.phase.active
         if self._dismissed and not active:
             self.exporter.close()  # its thread has said its last word; it must not say it to a deleted object

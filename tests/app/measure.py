@@ -338,7 +338,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("startup", "responsiveness", "switching", "soak", "first-skeleton"))
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seconds", type=float, default=45.0)
     parser.add_argument("--slow-ms", type=float, default=200.0)
     args = parser.parse_args()
     if args.what == "first-skeleton":

@@ -324,8 +324,9 @@ def choose(dialog: ExportDialog, kind: str) -> None:
 
 
 def finish(qtbot: QtBot, dialog: ExportDialog) -> None:
-    wait(qtbot, lambda: dialog.exporter.status.phase in (ExportPhase.DONE, ExportPhase.FAILED, ExportPhase.CANCELLED))
-    wait(qtbot, lambda: not dialog.cancel.isVisible())
+    """Until the dialog shows how it ended."""
+    ends = (ExportPhase.DONE, ExportPhase.FAILED, ExportPhase.CANCELLED)
+    wait(qtbot, lambda: dialog.shown == dialog.exporter.status and dialog.shown.phase in ends)
 
 
 def test_every_kind_can_be_chosen_and_says_what_it_loses(qtbot: QtBot, page: ResultsPage, walk: Path) -> None:
