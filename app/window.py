@@ -269,6 +269,7 @@ class MainWindow(QMainWindow):
     # Beginning and end
 
     def _restore(self, settings: Settings) -> None:
+        self.live.restore_layout(settings.layout)
         if settings.window:
             with suppress(ValueError):  # no geometry is lost that anybody would miss
                 self.restoreGeometry(QByteArray(base64.b64decode(settings.window, validate=True)))
@@ -282,7 +283,7 @@ class MainWindow(QMainWindow):
         self._closing = True
         self._unsubscribe()
         geometry = base64.b64encode(bytes(self.saveGeometry().data())).decode("ascii")
-        self._store.change(window=geometry, welcomed=True)
+        self._store.change(window=geometry, layout=self.live.layout_state() or self._store.current.layout)
         for page in self._pages.values():
             page.close_down()
         self._later.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from vipose.app.core.listeners import Listeners
 from vipose.runtime.drivers.queues import naming
@@ -12,24 +11,9 @@ from vipose.runtime.errors import ViposeError
 from vipose.runtime.media.camera import CameraInfo, list_cameras
 from vipose.runtime.media.sources import SourceSpec
 
-__all__ = ["CameraNews", "CameraWatch", "camera_spec", "camera_titles"]
+__all__ = ["CameraWatch", "camera_spec", "camera_titles"]
 
 _CLOSE_S = 2.0
-
-
-@dataclass(frozen=True)
-class CameraNews:
-    """What has changed since somebody asked last.
-
-    Attributes:
-        came, gone: cameras that were plugged in, and pulled out.
-    """
-
-    came: tuple[CameraInfo, ...] = ()
-    gone: tuple[CameraInfo, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.came or self.gone)
 
 
 class CameraWatch:
@@ -52,7 +36,6 @@ class CameraWatch:
         self._listeners = Listeners()
         self._listeners.subscribe(on_change)
         self._cameras: tuple[CameraInfo, ...] = ()
-        self._told: tuple[CameraInfo, ...] = ()
         self._problem = ""
         self._looked = threading.Event()
         self._stop = threading.Event()
@@ -75,13 +58,6 @@ class CameraWatch:
         """Why the last look failed, one line; "" where it did not."""
         with self._lock:
             return self._problem
-
-    def take_news(self) -> CameraNews:
-        """What came and went since the last call; from the first call on everything that is there has come."""
-        with self._lock:
-            before, self._told = self._told, self._cameras
-            now = self._cameras
-        return CameraNews(tuple(c for c in now if c not in before), tuple(c for c in before if c not in now))
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have one more function called as ``on_change`` is; returns what ends that."""

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vipose.app.core.listeners import Listeners
-from vipose.app.core.settings_file import MARK, Migrations, Saver, parse, read_text, set_aside, write_atomically
+from vipose.app.core.settings_file import MARK, Migrations, Saver, parse, read_text, set_aside
 from vipose.app.core.settings_values import differing, read_fields
 from vipose.app.core.viewstate import ViewState
+from vipose.runtime.atomic import write_atomically
 from vipose.runtime.errors import InputError, OutputError, UsageError, ViposeError
 from vipose.runtime.options import RESULT_FORMATS, RunOptions, table
 from vipose.runtime.tune.defaults import under
@@ -46,8 +47,8 @@ KEPT_OPTIONS: tuple[str, ...] = tuple(
 )
 """Options of a run that the application keeps. Start and end belong to one source, the others to the command line."""
 _MOST_RECENT = 12
-_OF_THIS_MACHINE = ("recent", "folder", "results_folder", "window", "layout", "welcomed")  # never exported
-_HISTORY = ("recent", "folder", "window", "layout", "welcomed")  # what a reset leaves alone
+_OF_THIS_MACHINE = ("recent", "folder", "results_folder", "window", "layout")  # never exported
+_HISTORY = ("recent", "folder", "window", "layout")  # what a reset leaves alone
 
 
 def default_path() -> Path:
@@ -84,7 +85,6 @@ class Settings:
         folder: last used in a file dialog, "" for none yet.
         results_folder: where recordings and batches go.
         formats: result formats that are written with a recording.
-        welcomed: whether the first-run screen was seen.
         window: geometry of the window, base64 of Qt's own form, "" for none yet.
         layout: positions of splitters and panels, base64 of Qt's own form, "" for none yet.
 
@@ -99,7 +99,6 @@ class Settings:
     folder: str = ""
     results_folder: str = field(default_factory=default_results_folder)
     formats: tuple[str, ...] = ("native",)
-    welcomed: bool = False
     window: str = ""
     layout: str = ""
 

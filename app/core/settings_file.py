@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vipose.runtime.atomic import write_atomically
 from vipose.runtime.errors import InputError, OutputError, UsageError
 
-__all__ = ["MARK", "Migrations", "Saver", "migrate", "parse", "read_text", "set_aside", "write_atomically"]
+__all__ = ["MARK", "Migrations", "Saver", "migrate", "parse", "read_text", "set_aside"]
 
 MARK = "vipose settings"
 """What the key ``file`` says, so that another JSON file is not taken for settings."""
@@ -96,28 +96,6 @@ def set_aside(path: Path) -> Path:
             raise OutputError(f"{path} cannot be renamed ({error.strerror}); check the folder's permissions") from error
         else:
             return target
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file as a whole: whoever reads it, and whatever breaks, there is the old text or the new one.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    part = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own for each writer: two processes never write into one part.
-        handle, part = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        if part:
-            Path(part).unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written ({error.strerror}); check the folder's permissions") from error
 
 
 class Saver:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QByteArray, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
@@ -77,6 +79,19 @@ class LivePage(QWidget):
         """Run this source."""
         self.source_bar.set_spec(spec)
         self.controller.open(spec)
+
+    def layout_state(self) -> str:
+        """Where the user has put the dividers, as text for the settings; "" while they cannot be seen."""
+        if self._side.isHidden():
+            return ""
+        states = (bytes(split.saveState().data()) for split in (self._split, self._side))
+        return " ".join(base64.b64encode(state).decode("ascii") for state in states)
+
+    def restore_layout(self, text: str) -> None:
+        """Put the dividers where they were; a text that says nothing leaves them."""
+        for split, state in zip((self._split, self._side), text.split(), strict=False):
+            with suppress(ValueError):  # no divider is lost that anybody would miss
+                split.restoreState(QByteArray(base64.b64decode(state, validate=True)))
 
     def busy(self) -> str:
         """What closing would end."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vipose.runtime.atomic import write_atomically
 from vipose.runtime.bench.machine import processor_name
 from vipose.runtime.errors import OutputError, UsageError, ViposeError
 from vipose.runtime.installed import version as installed_version
@@ -155,19 +155,8 @@ def write_tuned(tuned: Tuned) -> Path:
         raise UsageError(f"nothing is kept while {ENVIRONMENT} is 'off'; unset it, or give --dry-run")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     content = {"file": _MARK, "schema": SCHEMA, **asdict(tuned), "date": now, "vipose": installed_version()}
-    part = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        if part:
-            Path(part).unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written ({error.strerror}); name another file by {ENVIRONMENT}") from error
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, text, remedy=f"name another file by {ENVIRONMENT}")
     return path
 
 

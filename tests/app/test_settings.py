@@ -21,8 +21,9 @@ from vipose.app.core.settings import (
     default_path,
     whole_path,
 )
-from vipose.app.core.settings_file import MARK, Saver, write_atomically
+from vipose.app.core.settings_file import MARK, Saver
 from vipose.app.core.viewstate import ViewState
+from vipose.runtime.atomic import write_atomically
 from vipose.runtime.errors import InputError, OutputError, UsageError
 from vipose.runtime.options import RunOptions, table
 
@@ -67,7 +68,7 @@ def test_everything_survives_a_run(path: Path) -> None:
         options=RunOptions(**OTHER_OPTIONS),
         view=ViewState(skeletons=False, boxes=False, labels=False, angles=True, smoothed=False, heat="left wrist"),
         theme="dark", recent=("a.mp4", "camera:0"), folder="/videos", results_folder="/out", formats=("native", "csv"),
-        welcomed=True, window="AAEC", layout="AwQ=",
+        window="AAEC", layout="AwQ=",
     )  # fmt: skip
     same = [f.name for f in fields(Settings) if getattr(wanted, f.name) == getattr(Settings(), f.name)]
     assert not same and set(OTHER_OPTIONS) == set(KEPT_OPTIONS), "this test forgets something"
@@ -107,7 +108,7 @@ def test_only_what_differs_is_written(path: Path) -> None:
         ("options", "roi", [10, 0, 5, 5]), ("options", "roi", "1,2,3,4"), ("options", "camera_size", [0, 720]),
         ("options", "camera_size", [1280.5, 720]), ("view", "boxes", "no"), ("view", "heat", None),
         ("", "theme", "pink"), ("", "theme", ["dark"]), ("", "formats", ["native", "xls"]), ("", "formats", "native"),
-        ("", "recent", [1]), ("", "welcomed", "yes"), ("", "window", 7),
+        ("", "recent", [1]), ("", "layout", {}), ("", "window", 7),
     ],
 )  # fmt: skip
 def test_a_bad_value_costs_only_itself(path: Path, part: str, name: str, value: object) -> None:
@@ -181,7 +182,7 @@ def test_migrations_run_in_order(path: Path) -> None:
     path.write_text(json.dumps({"file": MARK, "schema": 1, "look": "dark", "folder": "/x"}), "utf-8")
     store = SettingsStore(schema=3, migrations=steps)
     assert (store.current.theme, store.current.folder, store.problem) == ("dark", "/x", "")
-    store.change(welcomed=True)
+    store.change(folder="/f")
     store.close()
     assert json.loads(path.read_text("utf-8"))["schema"] == 3
     assert SettingsStore(schema=3, migrations=steps).current == store.current
@@ -231,9 +232,9 @@ def test_who_saves_last_wins(path: Path) -> None:
     first, second = SettingsStore(), SettingsStore()
     first.change(theme="dark")
     first.close()
-    second.change(welcomed=True)
+    second.change(folder="/f")
     second.close()
-    assert SettingsStore().current == Settings(welcomed=True)
+    assert SettingsStore().current == Settings(folder="/f")
 
 
 def test_saving_does_not_wait_for_the_disk_and_keeps_the_newest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,9 +272,9 @@ def test_a_full_disk_is_said_and_does_not_end_saving(path: Path, monkeypatch: py
         store.change(theme="dark")
         store.flush()
     assert "No space left" in store.problem
-    store.change(welcomed=True)
+    store.change(folder="/f")
     store.close()
-    assert SettingsStore().current == Settings(theme="dark", welcomed=True)
+    assert SettingsStore().current == Settings(theme="dark", folder="/f")
 
 
 def test_a_file_that_cannot_be_read_is_not_replaced(path: Path) -> None:
@@ -310,13 +311,13 @@ def test_subscribers_hear_of_changes_until_they_leave(path: Path) -> None:
 
 def test_reset_of_one_group_and_of_all(path: Path) -> None:
     store = SettingsStore()
-    store.change(theme="dark", recent=("a.mp4",), window="AA==", welcomed=True, formats=("csv",), results_folder="/out")
+    store.change(theme="dark", recent=("a.mp4",), window="AA==", formats=("csv",), results_folder="/out")
     store.change_options(period=2, max_people=3)
     store.reset("Networks")
     assert (store.current.options.period, store.current.options.max_people, store.current.theme) == (None, 3, "dark")
     store.reset()
     store.close()
-    assert store.current == Settings(recent=("a.mp4",), window="AA==", welcomed=True)
+    assert store.current == Settings(recent=("a.mp4",), window="AA==")
 
 
 def test_export_and_import(path: Path, tmp_path: Path) -> None:

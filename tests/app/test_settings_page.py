@@ -185,7 +185,7 @@ def test_import_of_bad_values_and_bad_files(
     page: SettingsPage, store: SettingsStore, qtbot: QtBot, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.json"
-    file.write_text(json.dumps({"file": "vipose settings", "schema": 1, "theme": "pink", "welcomed": True}), "utf-8")
+    file.write_text(json.dumps({"file": "vipose settings", "schema": 1, "theme": "pink", "folder": "/f"}), "utf-8")
     page.import_from(file)
     assert page._warning.isVisible() and "pink" in page._warning.text() and store.current == Settings()
     file.write_text("{", "utf-8")

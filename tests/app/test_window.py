@@ -188,10 +188,36 @@ def test_geometry_and_options_are_kept(desk: Desk, qtbot: QtBot) -> None:
     again = Desk(qtbot, desk.path)
     try:
         assert again.window.height() == 633 and again.store.current.options.max_people == 4
-        assert again.store.current.welcomed
     finally:
         again.window.close()
         again.store.close()
+
+
+def test_the_dividers_stay_where_they_were_put(
+    desk: Desk, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_run, "open_chosen", lambda *_: FakeSource(people_picture()))
+
+    def run(desk: Desk) -> None:
+        desk.window.resize(1300, 800)
+        desk.window.live.open(SourceSpec("camera:0", "camera", device=0))
+        desk.wait(lambda: desk.window.live.canvas.shown is not None)
+
+    run(desk)
+    side = desk.window.live._side
+    before = side.width()
+    desk.window.live._split.setSizes([700, 500])
+    wide = side.width()
+    assert wide > before + 20
+    for _ in range(2):  # the second time it is closed on the first screen, where there is nothing to see of them
+        desk.window.close()
+        desk.store.close()
+        desk = Desk(qtbot, desk.path)
+    run(desk)
+    assert abs(desk.window.live._side.width() - wide) <= 8
+    desk.window.live.restore_layout("!! nonsense")
+    desk.window.close()
+    desk.store.close()
 
 
 def test_geometry_that_is_nonsense_does_no_harm(qtbot: QtBot, tmp_path: Path) -> None:
