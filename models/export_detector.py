@@ -27,20 +27,20 @@ from vipose.runtime.errors import ModelError
 from vipose.runtime.metadata import GraphMetadata, InputSpec
 from vipose.runtime.shipped import SHIPPED_PRECISIONS, graph_file
 
-__all__ = ["FACTS", "NAME", "PIXELS", "detector_metadata", "export_detector", "main", "write_detector"]
+__all__ = ["FACTS", "NAME", "detector_metadata", "export_detector", "main", "write_detector"]
 
 NAME = "person-detector"
-PIXELS = 43008  # letterbox of 288 x 160 (16:9) or 224 x 192 (4:3 and square)
+UNRECORDED_PIXELS = 43008  # what runs were trained for that did not keep it
 FACTS = ("licence", "origin", "data", "commands", "figures", "commit")
 """What a card says that only people know: taken from a JSON file, for which an older card will do."""
 
 
-def detector_metadata(arch: DetectorArch, card: dict[str, Any]) -> GraphMetadata:
-    """Metadata of an exported detector; it takes any multiple of 32 and puts out candidates."""
+def detector_metadata(arch: DetectorArch, pixels: int, card: dict[str, Any]) -> GraphMetadata:
+    """Metadata of an exported detector; it takes any multiple of 32, by itself about ``pixels``, and puts out candidates."""
     return GraphMetadata(
         task="detect",
         network=NAME,
-        input=InputSpec(0, 0, multiple=32, pixels=PIXELS, fill=114),
+        input=InputSpec(0, 0, multiple=32, pixels=pixels, fill=114),
         architecture=arch.to_json(),
         output="candidates",
         licence=str(card.get("licence", "")),
@@ -87,14 +87,14 @@ def export_detector(network: Detector) -> tuple[onnx.ModelProto, dict[str, Any],
     return model, {"image": image.numpy()}, {"boxes": boxes.numpy(), "scores": scores.numpy()}
 
 
-def write_detector(network: Detector, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
-    """Write the two graphs and the card; returns the card.
+def write_detector(network: Detector, pixels: int, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
+    """Write the two graphs, for an input of about ``pixels``, and the card; returns the card.
 
     Raises:
         ModelError: ONNX Runtime and torch differ. OutputError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    metadata = detector_metadata(network.arch, card)
+    metadata = detector_metadata(network.arch, pixels, card)
     files = {}
     for precision in SHIPPED_PRECISIONS:
         model, feeds, expected = export_detector(network)
@@ -106,14 +106,14 @@ def write_detector(network: Detector, folder: Path, card: dict[str, Any]) -> dic
     return shown
 
 
-def read_detector(checkpoint: Path) -> Detector:
-    """The averaged network of a checkpoint of the training; raises ModelError where there is none."""
+def read_detector(checkpoint: Path) -> tuple[Detector, int]:
+    """The averaged network of a checkpoint and the pixels it was trained for; raises ModelError where there is none."""
     saved = load_checkpoint(checkpoint)
     if saved is None or "average" not in saved:
         raise ModelError(f"there is no detector in '{checkpoint}'; train one with 'vipose train person-detector'")
     network = Detector(DetectorArch.from_json(saved["arch"]))
     network.load_state_dict(saved["average"])
-    return network.eval()
+    return network.eval(), int(saved.get("recipe", {}).get("pixels", UNRECORDED_PIXELS))
 
 
 def recipe(folder: Path) -> dict[str, Any]:
@@ -136,13 +136,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--calibrate", type=Path, help="first data folder of the training; scores become chances on what it holds out"
     )
+    parser.add_argument("--pixels", type=int, help="of the input, about (those of the training)")
     parser.add_argument("--facts", type=Path, help=f"JSON with {', '.join(FACTS)} for the card")
     args = parser.parse_args(argv)
-    network = read_detector(args.checkpoint)
+    network, pixels = read_detector(args.checkpoint)
+    pixels = args.pixels or pixels
     slope, offset = 1.0, 0.0
     if args.calibrate:
         _, held = split(read_pictures(args.calibrate))
-        slope, offset = fit_calibration([detect_picture(network, p.image) for p in held], held)
+        slope, offset = fit_calibration([detect_picture(network, p.image, pixels) for p in held], held)
         network.calibrate(slope, offset)
     card: dict[str, Any] = {
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -151,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.facts:
         facts = json.loads(args.facts.read_text(encoding="utf-8"))
         card |= {name: facts[name] for name in FACTS if name in facts}
-    card = write_detector(network, args.out, card)
+    card = write_detector(network, pixels, args.out, card)
     print(f"{args.out / NAME}.onnx: {card['files']['fp16']['bytes']} bytes, {card['parameters']} parameters")
     return 0
 

@@ -4,6 +4,7 @@
   vipose train pack --detection DIR --teacher A.onnx -o PACK         people of detection pictures
   vipose train pack --videos *.mp4 --teacher A.onnx -o CLIPS         tracked people of clips, for T-ViPNets
   vipose train pack --coco FILE.json --images DIR -o PACK            COCO keypoints; '... pack --help' shows the others
+  vipose train label-clips --videos *.mp4 --teacher A.onnx -o DIR    clips as labelled sequences, for evaluate --sequence
   vipose train s-vipnas --pack PACK ... --out RUN                    the key-frame network
   vipose train efficientpose --arch efficientpose-a --imagenet --pack PACK ... --out RUN
   vipose train posenas --arch posenas-small --pack PACK ... --out RUN    single-frame networks of the other two papers
@@ -29,6 +30,7 @@ __all__ = ["RECIPES", "add_arguments", "run"]
 
 RECIPES = {  # module, and its function where that is not main
     "pack": "vipose.models.data.packing",
+    "label-clips": "vipose.models.data.label_clips",
     "s-vipnas": "vipose.models.training.spatial",
     "efficientpose": "vipose.models.training.spatial:efficientpose",
     "posenas": "vipose.models.training.spatial:posenas",

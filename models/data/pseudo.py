@@ -15,48 +15,14 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from vipose.models.arguments import Parser
-from vipose.models.data.detection import CLOSE_UP, Boxes, Image, Picture, decoded, fit, members
+from vipose.models.data.detection import CLOSE_UP, Boxes, Image, Picture, decoded, members
+from vipose.models.data.detector_teacher import SURE, RTMDetTeacher
 
-__all__ = ["RTMDetTeacher", "clip_pictures", "crop_pictures", "main", "write_pictures"]
+__all__ = ["clip_pictures", "crop_pictures", "main", "write_pictures"]
 
 LARGEST = 400  # pixels; pictures are stored no larger
-SURE, UNSURE = 0.5, 0.2  # scores of people wanted and of boxes ignored
-
-
-class RTMDetTeacher:
-    """RTMDet-nano, one class, without decoding: [1, 3, 320, 320] to [1, h, w, 5] (score logit, l, t, r, b) a level."""
-
-    side = 320
-    mean = np.array([103.53, 116.28, 123.675], np.float32)  # BGR
-    std = np.array([57.375, 57.12, 58.395], np.float32)
-
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 3
-        self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def __call__(self, image: Image) -> Boxes:
-        """[n, 5] x0 y0 x1 y1 score of an RGB picture, best first, doubles suppressed, scores from UNSURE up."""
-        canvas, _, scale = fit(image, np.zeros((0, 4), np.float32), (self.side, self.side))
-        x = ((canvas[..., ::-1].astype(np.float32) - self.mean) / self.std).transpose(2, 0, 1)[None]
-        outputs = self.session.run(None, {self.session.get_inputs()[0].name: np.ascontiguousarray(x)})
-        found = []
-        for output, stride in zip(outputs, (8, 16, 32), strict=True):
-            score = 1 / (1 + np.exp(-output[0, ..., 0]))
-            row, column = np.nonzero(score > UNSURE)
-            centre = np.stack([column, row], 1) * stride
-            sides = output[0, row, column, 1:]
-            found.append(np.concatenate([centre - sides[:, :2], centre + sides[:, 2:], score[row, column, None]], 1))
-        boxes = np.concatenate(found).astype(np.float32)
-        keep = cv2.dnn.NMSBoxes(
-            np.concatenate([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2]], 1).tolist(), boxes[:, 4].tolist(), UNSURE, 0.6
-        )
-        boxes = boxes[np.array(keep, int).reshape(-1)]
-        boxes[:, :4] = (boxes[:, :4] / scale).clip(0, np.array([image.shape[1], image.shape[0]] * 2))
-        return np.asarray(boxes, np.float32)
 
 
 def _reduced(image: Image) -> Image:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from vipose.models.arguments import Parser
 from vipose.models.data.detection import AugmentConfig, Picture, Sampler, read_pictures, split
+from vipose.models.data.detector_teacher import RTMDetTeacher
 from vipose.models.networks.detector import STRIDES, Detector, DetectorArch, cell_centres, decode
 from vipose.models.networks.lite0 import load_imagenet
 from vipose.models.training.assignment import LossConfig, Targets, assign, detection_loss
@@ -31,7 +32,8 @@ from vipose.models.training.checkpoint import (
     restore_random,
     save_checkpoint,
 )
-from vipose.models.training.detection_eval import average_precision, detect_picture
+from vipose.models.training.detection_eval import average_precision, detect_picture, input_size
+from vipose.models.training.detector_distillation import Answers, distillation_loss
 from vipose.models.training.device import CPU, Compute, add_device, choose, keep_memory
 from vipose.models.training.distil_stem import DistilConfig, distil_stem, normalised
 from vipose.models.training.interrupt import Interruption
@@ -44,6 +46,10 @@ __all__ = ["DetectionConfig", "main", "train"]
 PLAN = Plan(rate=2e-3, epochs=50, cosine=True, warm_up_steps=200)
 """Learning rate where the length is given in epochs, of ``epoch_steps`` batches each."""
 
+ASPECTS = ((16, 9), (3, 2), (4, 3), (1, 1), (3, 4), (9, 16))
+"""Shapes of the frames that batches are made for."""
+LEAST_PIXELS = 4096  # two cells of the coarsest level along either side
+
 
 @dataclass(frozen=True)
 class DetectionConfig:
@@ -51,8 +57,7 @@ class DetectionConfig:
 
     Attributes:
         arch: the network.
-        sizes: (width, height) of batches, drawn at random; like what the letterbox of 16:9, 4:3, square and
-            portrait frames gives at run time.
+        pixels: of the input, about; a batch has the shape that 16:9, 4:3, square or portrait frames get at run time.
         minutes: wall-clock budget of the detector's training, without the stem's.
         epochs: length in epochs of ``epoch_steps`` batches, instead of the budget.
         batch, rate, weight_decay, ema: AdamW and its averages; ``backbone_rate`` is relative to ``rate``.
@@ -61,12 +66,13 @@ class DetectionConfig:
         stem_share: first share of the budget, in which the stem learns too; it costs a fifth of a step.
         epoch_steps: batches between checkpoints; ``watch_every`` so many of them the held-out pictures are looked at.
         bf16: dense convolutions in bfloat16 (autocast); a third less time a step on CPUs that have it.
+        distillation: weight of what a teacher says beside what the labels say, where there is one.
         threads: torch's threads.
         seed: of weights and samples.
     """
 
     arch: DetectorArch = field(default_factory=DetectorArch)
-    sizes: tuple[tuple[int, int], ...] = ((288, 160), (256, 192), (224, 224), (192, 256), (192, 224))
+    pixels: int = 61440
     minutes: float = 60.0
     epochs: float | None = None
     batch: int = 16
@@ -80,6 +86,7 @@ class DetectionConfig:
     epoch_steps: int = 200
     watch_every: int = 5
     bf16: bool = True
+    distillation: float = 2.0
     threads: int = 1
     seed: int = 0
     stem: DistilConfig = field(default_factory=DistilConfig)
@@ -90,6 +97,11 @@ class DetectionConfig:
     def length(self) -> Length:
         """What a run lasts."""
         return Length("epochs", (self.epochs,)) if self.epochs is not None else Length("minutes", (self.minutes,))
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Width, height of batches, without doubles."""
+        return list(dict.fromkeys(input_size(self.pixels, w, h) for w, h in ASPECTS))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
@@ -158,6 +170,7 @@ class Trainer:
         out: folder for stem, checkpoint and log.
         start: checkpoint of another run to begin with.
         compute: device and precision of the network; assignment and loss are many small steps and stay on the CPU.
+        teacher: a detector to learn from as well.
     """
 
     def __init__(
@@ -168,7 +181,9 @@ class Trainer:
         out: Path,
         start: Path | None = None,
         compute: Compute = CPU,
+        teacher: RTMDetTeacher | None = None,
     ) -> None:
+        self.teacher = teacher
         self.config, self.checkpoint = config, out / "detector.pt"
         self.compute = replace(compute, bf16=compute.bf16 and config.bf16)
         self.network = self.compute.network(initial_network(config, groups[0], out, start))
@@ -179,7 +194,8 @@ class Trainer:
         self.schedule = config.length.schedule(0, PLAN, config.epoch_steps, saved.get("schedule", saved))
         self.sampler = Sampler(groups, shares, config.augment, config.seed + 1000 * self.epoch)
         restore_random(saved.get("random"), self.sampler.rng)
-        self.cells = {size: cells(size) for size in config.sizes}
+        self.sizes = config.sizes
+        self.cells = {size: cells(size) for size in self.sizes}
 
     def _parameters(self) -> list[dict[str, Any]]:
         """Parameter groups; ``factor`` scales the learning rate of each."""
@@ -223,9 +239,10 @@ class Trainer:
         config, progress = self.config, self.schedule.progress
         if progress > 1 - config.calm:
             self.sampler.config = replace(config.augment, mosaic=0.0)
-        size = config.sizes[int(self.sampler.rng.integers(len(config.sizes)))]
+        size = self.sizes[int(self.sampler.rng.integers(len(self.sizes)))]
         centres, strides = self.cells[size]
-        images, targets = collate([self.sampler(size) for _ in range(config.batch)], centres)
+        samples = [self.sampler(size) for _ in range(config.batch)]
+        images, targets = collate(samples, centres)
         freeze_statistics(self.network)
         self.network.backbone.stem.requires_grad_(progress < config.stem_share)
         (images,) = self.compute.move(images.contiguous(memory_format=torch.channels_last))
@@ -234,6 +251,10 @@ class Trainer:
         boxes, logits = decode([level.float().cpu() for level in levels])
         chosen = assign(boxes, logits, centres, strides, targets, config.loss)
         loss, parts = detection_loss(boxes, logits, chosen, targets, config.loss)
+        if self.teacher is not None:
+            answers = Answers(*map(torch.from_numpy, self.teacher.dense(np.stack([image for image, _, _ in samples]))))
+            taught, more = distillation_loss(boxes, logits, answers, config.loss)
+            loss, parts = loss + config.distillation * taught, parts | more
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         update(self.network, self.optimiser, self.average, self.schedule.rate(config.rate), config.clip)
@@ -268,6 +289,7 @@ def train(
     out: Path,
     start: Path | None = None,
     compute: Compute = CPU,
+    teacher: RTMDetTeacher | None = None,
 ) -> Detector:
     """Train, or go on from OUT/detector.pt; returns the averaged network.
 
@@ -278,6 +300,7 @@ def train(
         out: folder for stem, checkpoint and log.
         start: checkpoint of another run to begin with, instead of the ImageNet weights.
         compute: device and precision.
+        teacher: a detector to learn from as well.
 
     Raises:
         InputError: data cannot be read. ModelError: the ImageNet weights are missing, or the checkpoint does not fit.
@@ -288,7 +311,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     pictures, held = split(read_pictures(data[0]))
     groups = [pictures, *(read_pictures(folder) for folder in data[1:])]
-    trainer = Trainer(config, groups, shares, out, start, compute)
+    trainer = Trainer(config, groups, shares, out, start, compute, teacher)
     log, schedule = Log(out / "log.jsonl"), trainer.schedule
     with Interruption() as interruption:
         while not schedule.done:
@@ -297,7 +320,7 @@ def train(
             if facts is None:
                 interruption.leave(trainer.checkpoint, schedule.progress)
             if trainer.epoch % config.watch_every == 0 or schedule.done:
-                found = [detect_picture(trainer.averaged, p.image) for p in held]
+                found = [detect_picture(trainer.averaged, p.image, config.pixels) for p in held]
                 facts["held_ap50"] = average_precision(found, held)
             log(**{**schedule.facts(), "epoch": trainer.epoch, **facts})
     trainer.averaged.load_state_dict(trainer.average.state)
@@ -315,6 +338,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rate", type=float, default=DetectionConfig.rate, help="largest learning rate (%(default)s)")
     parser.add_argument("--start", type=Path, help="detector.pt of another run to begin with")
+    parser.add_argument("--teacher", type=Path, help="RTMDet-nano, person, as ONNX: learn from it at every cell as well")
+    parser.add_argument("--pixels", type=int, default=DetectionConfig.pixels, help="of the input, about (%(default)s)")
     parser.add_argument("--threads", type=int, default=DetectionConfig.threads, help="CPU threads (%(default)s)")
     parser.add_argument("--seed", type=int, default=DetectionConfig.seed)
     add_device(parser)
@@ -322,15 +347,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     shares = args.shares or [1.0] * len(args.data)
     if len(shares) != len(args.data):
         parser.error(f"{len(shares)} shares for {len(args.data)} folders; give one each")
+    if args.pixels < LEAST_PIXELS:
+        parser.error(f"--pixels {args.pixels} is too small an input; give {LEAST_PIXELS} or more")
     length, compute = length_of(args), choose(args.device, args.precision)
     config = replace(
-        DetectionConfig(rate=args.rate, threads=args.threads, seed=args.seed),
+        DetectionConfig(rate=args.rate, pixels=args.pixels, threads=args.threads, seed=args.seed),
         **{length.unit: length.amounts[0]},  # type: ignore[arg-type]
     )
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n", encoding="utf-8")
     keep_memory()
-    train(config, args.data, shares, args.out, args.start, compute)
+    teacher = RTMDetTeacher(args.teacher, args.threads) if args.teacher else None
+    train(config, args.data, shares, args.out, args.start, compute, teacher)
     return 0
 
 

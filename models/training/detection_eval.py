@@ -9,18 +9,19 @@ import numpy.typing as npt
 import torch
 
 from vipose.models.data.detection import Picture, fit
-from vipose.models.networks.detector import Detector, decode
+from vipose.models.networks.detector import STRIDES, Detector, decode
 from vipose.models.training.distil_stem import normalised
+from vipose.runtime.detect import letterbox
+from vipose.runtime.metadata import InputSpec
 
-__all__ = ["SIZES", "average_precision", "detect_picture", "fit_calibration", "input_size", "judged", "suppress"]
+__all__ = ["average_precision", "detect_picture", "fit_calibration", "input_size", "judged", "suppress"]
 
-SIZES = ((288, 160), (224, 192), (192, 224), (160, 288))  # what the letterbox of an export takes
 Found = npt.NDArray[np.float32]
 
 
-def input_size(width: int, height: int) -> tuple[int, int]:
-    """The one of SIZES (width, height) that shows a picture of ``width`` x ``height`` largest."""
-    return max(SIZES, key=lambda size: min(size[0] / width, size[1] / height))
+def input_size(pixels: int, width: int, height: int) -> tuple[int, int]:
+    """Width, height of what a graph with an input of about ``pixels`` takes for a picture of ``width`` x ``height``."""
+    return letterbox(InputSpec(0, 0, multiple=STRIDES[-1], pixels=pixels), width, height).size
 
 
 def suppress(found: Found, overlap: float = 0.6) -> Found:
@@ -39,10 +40,12 @@ def suppress(found: Found, overlap: float = 0.6) -> Found:
 
 
 @torch.inference_mode()
-def detect_picture(network: Detector, image: npt.NDArray[np.uint8], threshold: float = 0.03) -> Found:
-    """People of one RGB picture: [N, 5] x0 y0 x1 y1 score in its pixels, best first."""
+def detect_picture(
+    network: Detector, image: npt.NDArray[np.uint8], pixels: int, threshold: float = 0.03
+) -> Found:
+    """People of one RGB picture, shown to the network in about ``pixels``: [N, 5] x0 y0 x1 y1 score, best first."""
     network.eval()
-    size = input_size(image.shape[1], image.shape[0])
+    size = input_size(pixels, image.shape[1], image.shape[0])
     canvas, _, scale = fit(image, np.zeros((0, 4), np.float32), size)
     boxes, logits = decode(network(normalised(canvas[None])))
     scores = logits[0].sigmoid()

@@ -20,7 +20,7 @@ from vipose.models.training.checkpoint import load_checkpoint, save_checkpoint
 from vipose.models.training.detection import DetectionConfig, Trainer, train
 from vipose.runtime.errors import EXIT_INTERRUPTED, ModelError
 
-CONFIG = DetectionConfig(arch=TINY, sizes=((96, 64),), epochs=2, batch=2, bf16=False, epoch_steps=4, watch_every=9)
+CONFIG = DetectionConfig(arch=TINY, pixels=6144, epochs=2, batch=2, bf16=False, epoch_steps=4, watch_every=9)
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ def test_fit_keeps_the_aspect() -> None:
     assert scale == 0.64 and image.shape == (64, 64, 3)
     assert (image[:32] == 7).all() and (image[32:] == 114).all()
     assert boxes.tolist() == [pytest.approx([6.4, 6.4, 12.8, 12.8])]
-    assert input_size(1920, 1080) == (288, 160) and input_size(480, 640) == (192, 224)
+    assert input_size(43008, 1920, 1080) == (288, 160) and input_size(61440, 480, 640) == (224, 288)
 
 
 def test_collate_marks_cells_of_ignored_boxes() -> None:
@@ -296,7 +296,7 @@ def test_training_learns_resumes_and_exports(tmp_path: Path) -> None:
     corners = [tuple(rng.integers(5, 40, 2).tolist()) for _ in range(12)]
     write_pictures(iter([picture(n, (x, y, x + 30, y + 45)) for n, (x, y) in enumerate(corners)]), data)
     config = DetectionConfig(
-        arch=TINY, sizes=((96, 64),), minutes=0.06, batch=4, bf16=False, epoch_steps=8, watch_every=2,
+        arch=TINY, pixels=6144, minutes=0.06, batch=4, bf16=False, epoch_steps=8, watch_every=2,
         stem=DistilConfig(steps=3, batch=2, side=32),
     )  # fmt: skip
     train(config, [data], [1.0], run)
@@ -326,12 +326,15 @@ def test_shares_must_fit_the_folders(tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main(["--data", str(tmp_path), "--shares", "1", "2", "--out", str(tmp_path / "run")])
     assert "2 shares for 1 folders" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--data", str(tmp_path), "--pixels", "1000", "--out", str(tmp_path / "run")])
+    assert "--pixels 1000 is too small" in capsys.readouterr().err
 
 
 def test_exported_graph_equals_torch_and_runs_at_any_size(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = Detector(TINY).eval()
-    card = write_detector(network, tmp_path, {"data": ["made"]})
+    card = write_detector(network, 43008, tmp_path, {"data": ["made"]})
     assert card["files"]["fp32"]["max_difference"] < 1e-2 and card["task"] == "detect"
     graph = load_graph(tmp_path / "person-detector.fp32.onnx", device="cpu")
     copy = Detector(TINY).eval()
