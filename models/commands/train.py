@@ -12,6 +12,7 @@
   vipose train t-vipnas --spatial RUN/best.pt --pack PACK ... --clips CLIPS --out RUN2
   vipose train t-supernet --spatial RUN/best.pt --pack PACK ... --clips CLIPS --out RUN2   all T-ViPNets
   vipose train person-detector --data DIR --out RUN3
+  vipose train average RUN/best.pt RUN2/best.pt -o RUN3/best.pt       the mean of runs that began with one another
   vipose train bench --pack PACK ...                                 where a training's time goes on this machine
   vipose train plot RUN ... -o curves.png                            loss, learning rate, speed and accuracy over time
 
@@ -38,6 +39,7 @@ RECIPES = {  # module, and its function where that is not main
     "t-vipnas": "vipose.models.training.temporal",
     "t-supernet": "vipose.models.training.temporal_supernet",
     "person-detector": "vipose.models.training.detection",
+    "average": "vipose.models.training.average",
     "plot": "vipose.models.training.plots",
     "bench": "vipose.models.training.benchmark",
 }

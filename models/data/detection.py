@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -144,19 +144,27 @@ class Sampler:
         shares: how often each group is drawn, relative to the others.
         config: how samples vary.
         seed: of everything random here.
+        sources: how often a picture of a source is drawn within its group; sources that are not named count 1.
     """
 
     def __init__(
-        self, groups: Sequence[Sequence[Picture]], shares: Sequence[float], config: AugmentConfig, seed: int
+        self,
+        groups: Sequence[Sequence[Picture]],
+        shares: Sequence[float],
+        config: AugmentConfig,
+        seed: int,
+        sources: Mapping[str, float] | None = None,
     ) -> None:
         self.groups, self.config = groups, config
         self.shares = np.array(shares, np.float64) / sum(shares)
         self.rng = np.random.default_rng(seed)
+        weights = [np.array([(sources or {}).get(p.source, 1.0) for p in group]) for group in groups]
+        self._within = [np.cumsum(weight) / weight.sum() for weight in weights]
 
     def draw(self) -> Picture:
         """A random picture."""
-        group = self.groups[int(self.rng.choice(len(self.groups), p=self.shares))]
-        return group[int(self.rng.integers(len(group)))]
+        group = int(self.rng.choice(len(self.groups), p=self.shares))
+        return self.groups[group][int(np.searchsorted(self._within[group], self.rng.random(), side="right"))]
 
     def __call__(self, size: tuple[int, int]) -> tuple[Image, Boxes, Boxes]:
         """A sample of (width, height): RGB image, people [n, 4], ignored boxes [m, 4]."""

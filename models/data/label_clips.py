@@ -9,21 +9,12 @@ against another, and no figure on them is an accuracy. DIR must not exist, or be
 nothing behind.
 """
 
-# Who is in the file, and why that matters. Tracked people (the largest ones, as in packs of clips) have labels where the
-# teacher is sure. Everybody else whom the detector saw is there as a box without labels: too small, beyond --people, not
-# sure enough, or seen too briefly. Without these boxes every pose on such a person would be a false positive: in keypoint
-# AP, where pycocotools lets a pose near an unlabelled box pass (one pose a box, within twice its size), and in MOTA.
-# For AP this matters most for big, sure people beyond --people, since false positives count by their score; small and
-# unsure ones rank behind nearly all true ones. A box must never be the second one of a tracked person, though: a bad pose
-# of that person would then pass as the unlabelled one's. So each tracked person takes its best detection away.
-
 from __future__ import annotations
 
 import argparse
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -63,7 +54,7 @@ class Labelling:
 
     Attributes:
         people: the largest ones that are tracked and labelled on a frame.
-        frames: at most this many of a clip; 0 = all.
+        frames: at most this many of a clip.
         every: takes frames whose number in the clip is a multiple of this.
         least_score: joints with a lower score of the teacher get no label.
         convention: how heatmaps lie on the teacher's crop, see :func:`teacher_keypoints`.
@@ -135,7 +126,7 @@ class _Recorder:
 
     def frames(self, source: Source, limit: int) -> Iterator[npt.NDArray[np.uint8]]:
         (self.folder / self.name).mkdir(parents=True)
-        for frame in islice(source, limit or None):
+        for frame in islice(source, limit):
             ok, data = cv2.imencode(".jpg", frame.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
             if not ok:
                 raise ValueError("OpenCV could not encode JPEG")
@@ -166,7 +157,8 @@ class _Sequences:
     def add(self, spec: SourceSpec, name: str) -> ClipCounts:
         """Track and label one clip."""
         recorder, options = _Recorder(self.folder, name, self.detect), self.options
-        with open_source(spec, every=options.every) as source, closing(recorder.frames(source, options.frames)) as frames:
+        with open_source(spec, every=options.every) as source:
+            frames = recorder.frames(source, options.frames)
             rows = cut_tracks(frames, recorder.look, name, people=options.people, first_track=self._next_track)
             tracked = _by_frame(rows)
         tracks = len({track for people in tracked.values() for track, _ in people})
@@ -205,7 +197,7 @@ class _Sequences:
     def as_coco(self, skeleton: Skeleton) -> dict[str, Any]:
         category = {
             "id": 1, "name": "person", "keypoints": list(skeleton.joints),
-            "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges],
+            "skeleton": [[a + 1, b + 1] for a, b in skeleton.limbs],
         }  # fmt: skip
         note = "Keypoints are a teacher's and boxes a detector's: fit for comparing modes, not for accuracy."
         return {
@@ -219,7 +211,7 @@ def _by_frame(rows: Iterator[TrackedPerson]) -> dict[int, list[tuple[int, Boxes]
     frames: dict[int, list[tuple[int, Boxes]]] = {}
     for row in rows:
         corners = apply_affine(invert(row.origin), row.person.box.reshape(2, 2))
-        frames.setdefault(int(row.person.picture_id), []).append((row.track, corners.reshape(4)))
+        frames.setdefault(int(row.person.picture_id), []).append((row.track, corners.reshape(4).astype(np.float64)))
     return frames
 
 
@@ -257,8 +249,13 @@ def label_clips(
 ) -> list[ClipCounts]:
     """Write frames and labels of clips in the form that ``vipose evaluate --sequence`` takes.
 
-    Tracks are those of packs of clips (:func:`~vipose.models.data.clips.cut_tracks`): a doubtful link ends one, and
-    people of whom it makes nothing stay in the file as boxes without labels. Labels are made on the pixels as written.
+    Tracks are those of packs of clips (:func:`~vipose.models.data.clips.cut_tracks`): the largest people, and a doubtful
+    link ends one. They are labelled where the teacher is sure, on the pixels as written. Everybody else whom the detector
+    saw (beyond ``people``, too small, not sure enough, seen too briefly) is in the file as a box without labels, with a
+    track of their own. Without these boxes a pose on such a person would be a false positive in MOTA, and in keypoint
+    AP, where pycocotools lets one pose near an unlabelled box pass. In AP those beyond ``people`` matter most: they are
+    as sure as the tracked ones, and a false positive counts by how many true ones rank behind it; small and unsure
+    people rank last. No tracked person has a second, unlabelled box, since a bad pose of that person would pass as its.
 
     Args:
         videos: files, patterns, folders or lists.
@@ -325,8 +322,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--detector", type=Path, metavar="GRAPH", help="who finds people (default: the detector that ships)")
     add("--people", type=positive, default=default.people, metavar="N",
         help="largest people labelled on a frame (default %(default)s); the others become boxes without labels")  # fmt: skip
-    add("--frames", type=positive, default=default.frames, metavar="N", help="at most so many of a clip (default %(default)s)")
-    add("--every", type=positive, default=default.every, metavar="N", help="every N-th frame of a clip (default %(default)s)")
+    add("--frames", type=positive, default=default.frames, metavar="N", help="most frames of a clip (default %(default)s)")
+    add("--every", type=positive, default=default.every, metavar="N", help="every N-th frame (default %(default)s)")
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="folder to make")
     return parser
 
