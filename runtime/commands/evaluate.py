@@ -1,6 +1,6 @@
 """Measure accuracy: on labelled pictures, on labelled sequences, or of one result file against another.
 
-  vipose evaluate --images DIR --annotations COCO.json --mode s-vipnas
+  vipose evaluate --images DIR --annotations COCO.json --mode s-vipnas [--sheet OUT.jpg]
   vipose evaluate --images DIR --annotations mpii_val.json --heads mpii_gt_val.mat --mode GRAPH.onnx
   vipose evaluate --images DIR --annotations TRACKS.json --sequence
   vipose evaluate RESULT.jsonl --against REFERENCE.jsonl
@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vipose.runtime.errors import EXIT_OK, UsageError
+from vipose.runtime.errors import EXIT_OK, InputError, UsageError
 from vipose.runtime.shipped import PRECISION_CHOICES
 
 if TYPE_CHECKING:
     from vipose.runtime.evaluate.annotations import Annotations
+    from vipose.runtime.evaluate.images import ImagesReport
     from vipose.runtime.skeleton import Skeleton
 
 __all__ = ["add_arguments", "run"]
@@ -61,6 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save", metavar="results.json",
         help="write COCO keypoint results; with --boxes detector also results.boxes.json, COCO box results",
     )  # fmt: skip
+    out.add_argument(
+        "--sheet", metavar="OUT.jpg",
+        help="write one picture (.jpg or .png) of labels beside predictions: the worst people by OKS, those around the "
+        "quartiles, and the best; see --sheet-black before you publish it",
+    )  # fmt: skip
+    out.add_argument(
+        "--sheet-black", action="store_true",
+        help="with --sheet: skeletons on BLACK, nothing of the pictures but their names (pictures of people often may "
+        "not be published, skeletons may)",
+    )  # fmt: skip
     out.add_argument("--json", action="store_true", help="print JSON instead of tables")
     out.add_argument("--quiet", "-q", action="store_true", help="no progress")
 
@@ -78,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    _check_sheet(args)
     if args.against is not None:
         if args.result is None:
             raise UsageError("--against needs the result file to compare: vipose evaluate RESULT.jsonl --against REFERENCE.jsonl")
@@ -102,6 +114,22 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--sequence always runs the detector; leave --boxes out")
 
 
+def _check_sheet(args: argparse.Namespace) -> None:
+    if args.sheet is None:
+        if args.sheet_black:
+            raise UsageError("--sheet-black says how --sheet is drawn; add --sheet OUT.jpg")
+        return
+    if args.against is not None or args.sequence:
+        other = "--sequence" if args.against is None else "--against"
+        raise UsageError(f"--sheet shows people on single labelled pictures; leave it out with {other}")
+    from vipose.runtime.evaluate.sheet import SUFFIXES
+    from vipose.runtime.results.writing import needs_folder
+
+    if Path(args.sheet).suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--sheet: '{args.sheet}' is no name of a picture; let it end in {' or '.join(SUFFIXES)}")
+    needs_folder(Path(args.sheet))
+
+
 def _run_images(args: argparse.Namespace) -> None:
     from vipose.runtime.detect import DetectorConfig
     from vipose.runtime.evaluate.images import BOX_THRESHOLD, MAX_BOXES, evaluate_images
@@ -118,6 +146,8 @@ def _run_images(args: argparse.Namespace) -> None:
     try:
         annotations = _load(args, mode.skeleton).first(args.limit)
         paths = annotations.find_pictures(Path(args.images))
+        if args.sheet is not None:
+            _check_examples(annotations)
         pose = StillPose(mode.spatial, flip=args.flip, refinement=args.refinement)
         with _progress(len(annotations.images), args.quiet) as tick:
             report = evaluate_images(annotations, paths, pose, mode.detector, tick=tick)
@@ -133,7 +163,55 @@ def _run_images(args: argparse.Namespace) -> None:
     for path, rows in zip(save, (report.results, report.box_results), strict=False):
         _write_json(path, rows)
         notes.append(f"{len(rows)} rows in '{path}'")
+    if args.sheet is not None:
+        notes.append(_write_sheet(args, annotations, paths, report, mode.skeleton))
     _print(args, settings, images_dict(report), images_text(report, mode.skeleton), notes)
+
+
+def _check_examples(annotations: Annotations) -> None:
+    """Raise InputError where nobody could be shown, before the work begins."""
+    from vipose.runtime.evaluate.examples import MIN_JOINTS, has_examples
+
+    if not has_examples(annotations):
+        raise InputError(
+            f"'{annotations.path}' has nobody with {MIN_JOINTS} labelled joints or more to show; leave out --sheet"
+        )
+
+
+def _write_sheet(
+    args: argparse.Namespace, annotations: Annotations, paths: dict[int, Path], report: ImagesReport, skeleton: Skeleton
+) -> str:
+    """Draw and write ``--sheet``; returns what to say about it."""
+    from vipose.runtime.evaluate.annotations import load_picture
+    from vipose.runtime.evaluate.examples import choose_rows, rank_people
+    from vipose.runtime.evaluate.sheet import draw_sheet, encode_sheet
+    from vipose.runtime.results.writing import PartFile
+
+    people = rank_people(annotations, report.poses, skeleton)
+    rows = choose_rows(people)
+    image = draw_sheet(
+        rows, skeleton, _sheet_heading(args, report, sum(person.oks for person in people) / len(people)),
+        lambda person: load_picture(paths[person.image_id]), black=args.sheet_black,
+    )  # fmt: skip
+    path = Path(args.sheet)
+    PartFile(path, encode_sheet(image, path.suffix.lower())).finish()
+    return f"{sum(len(row.people) for row in rows)} of {len(people)} people in '{path}'"
+
+
+def _sheet_heading(args: argparse.Namespace, report: ImagesReport, mean_oks: float) -> str:
+    """What was evaluated and the figures; of a file without its folder, since sheets are published."""
+    from vipose.runtime.evaluate.images import ALL
+    from vipose.runtime.modes import MODES
+
+    name = Path(args.mode).name
+    if args.mode in MODES and MODES[args.mode].temporal:
+        name = f"key-frame graph of {name}"
+    boxes = "boxes of the detector" if args.boxes == "detector" else "labelled boxes"
+    parts = [name, boxes, *(["flip test"] if args.flip else [])]
+    ap = None if report.keypoints is None else report.keypoints[ALL]["AP"]
+    if ap is not None:
+        parts.append(f"AP {ap:.3f} ({report.people[ALL]} people)")
+    return ", ".join([*parts, f"mean OKS {mean_oks:.2f}"])
 
 
 def _load(args: argparse.Namespace, skeleton: Skeleton) -> Annotations:
@@ -144,6 +222,8 @@ def _load(args: argparse.Namespace, skeleton: Skeleton) -> Annotations:
 
     path = Path(args.annotations)
     if is_mpii(path):
+        if args.sheet is not None:
+            raise UsageError("--sheet ranks people by OKS, which needs their areas; MPII has none: leave out --sheet")
         if args.boxes == "detector":
             raise UsageError("MPII gives the boxes and does not label everybody on a picture; leave out --boxes detector")
         return load_mpii_annotations(path, skeleton, Path(args.heads) if args.heads else None)

@@ -68,6 +68,8 @@ class ImagesReport:
         person_ms: crop, pose and decoding of a picture divided by its people.
         stage_ms: by stage, a picture.
         results, box_results: rows of COCO result files.
+        poses: annotation id -> [K, 3] x, y, score of each labelled person that counts, picture pixels; NaN for one
+            that was not found.
         notes: what the user should know.
     """
 
@@ -83,6 +85,7 @@ class ImagesReport:
     stage_ms: dict[str, Percentiles]
     results: list[Row]
     box_results: list[Row]
+    poses: dict[int, npt.NDArray[np.float64]]
     notes: tuple[str, ...] = ()
 
 
@@ -230,6 +233,7 @@ def _report(annotations: Annotations, pose: StillPose, detected: bool, out: _Col
         stage_ms={name: value for name, ms in out.clock.samples.items() if (value := percentiles(ms)) is not None},
         results=out.results,
         box_results=out.box_results,
+        poses=out.poses,
         notes=annotations.notes + _notes(out),
     )  # fmt: skip
 

@@ -95,9 +95,9 @@ def _pckh_table(by_source: Mapping[str, PckScore], fine: Mapping[str, PckScore],
 
 
 def images_dict(report: ImagesReport) -> dict[str, Any]:
-    """For programs; without the result rows. ``pckh_groups`` are MPII's columns, where the skeleton has a head top."""
+    """For programs; without rows and poses. ``pckh_groups`` are MPII's columns, where the skeleton has a head top."""
     data = asdict(report)
-    del data["results"], data["box_results"]
+    del data["results"], data["box_results"], data["poses"]
     if report.pckh is not None and MPII_GROUPS["head"][0] in report.joints:
         data["pckh_groups"] = {name: mpii_groups(score, report.joints) for name, score in report.pckh.items()}
     return data
