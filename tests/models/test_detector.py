@@ -182,6 +182,14 @@ def test_close_ups_only_come_in_mosaics() -> None:
         assert len(boxes) + len(ignore) >= 4
 
 
+def test_sources_are_drawn_as_often_as_asked() -> None:
+    pictures = [replace(picture(n, (20, 10, 50, 70)), source="rare" if n == 4 else "made") for n in range(5)]
+    sampler = Sampler([pictures, pictures[:1]], [3.0, 1.0], AugmentConfig(), 0, {"rare": 4.0})
+    drawn = [sampler.draw() for _ in range(4000)]
+    names = np.bincount([p.name for p in drawn], minlength=5) / len(drawn)
+    np.testing.assert_allclose(names, [0.75 / 8 + 0.25, *[0.75 / 8] * 3, 0.75 / 2], atol=0.03)
+
+
 def test_fit_keeps_the_aspect() -> None:
     image, boxes, scale = fit(np.full((50, 100, 3), 7, np.uint8), np.array([[10, 10, 20, 20]], np.float32), (64, 64))
     assert scale == 0.64 and image.shape == (64, 64, 3)
