@@ -29,11 +29,11 @@ from vipose.models.data.clips import Detect, TrackedPerson, cut_tracks
 from vipose.models.data.pack import new_pack
 from vipose.models.data.people import BODY_AREA
 from vipose.models.data.pictures import clipped
-from vipose.models.data.teacher import HeatmapTeacher
+from vipose.models.data.teacher import CONVENTION_HELP, CONVENTIONS, HeatmapTeacher
 from vipose.runtime.codec import decode_frame
 from vipose.runtime.detect import Detector
 from vipose.runtime.errors import InputError, OutputError
-from vipose.runtime.geometry import Convention, apply_affine, box_iou, crop, crop_affine, invert
+from vipose.runtime.geometry import apply_affine, box_iou, crop, crop_affine, invert
 from vipose.runtime.media.base import Source
 from vipose.runtime.media.images import read_image
 from vipose.runtime.media.sources import SourceSpec, expand_sources, open_source
@@ -57,14 +57,12 @@ class Labelling:
         frames: at most this many of a clip.
         every: takes frames whose number in the clip is a multiple of this.
         least_score: joints with a lower score of the teacher get no label.
-        convention: how heatmaps lie on the teacher's crop, see :func:`teacher_keypoints`.
     """
 
     people: int = 3
     frames: int = 150
     every: int = 1
     least_score: float = 0.4
-    convention: Convention = "msra"
 
 
 @dataclass(frozen=True)
@@ -86,19 +84,14 @@ class ClipCounts:
 
 
 def teacher_keypoints(
-    image: npt.NDArray[np.uint8], boxes: Boxes, teacher: HeatmapTeacher, convention: Convention = "msra"
+    image: npt.NDArray[np.uint8], boxes: Boxes, teacher: HeatmapTeacher
 ) -> npt.NDArray[np.float32]:
     """Keypoints of people by a teacher.
-
-    The convention is that of the heatmaps alone; crops are cut as packs cut them. ``msra``: cell c is at pixel 4 c of
-    the crop, as PP-TinyPose was trained (its keypoints would lie 1.5 pixels of the crop too far down and to the right
-    otherwise, measured against labels of people). ``udp``: corners of the map are at corners of the crop.
 
     Args:
         image: [H, W, 3] uint8 RGB.
         boxes: [N, 4] x0 y0 x1 y1 in its pixels.
         teacher: heatmaps of crops.
-        convention: of its heatmaps.
 
     Returns:
         [N, K, 3] float32: x, y in pixels of the picture, score 0..1.
@@ -108,10 +101,7 @@ def teacher_keypoints(
     if not len(affines):
         return np.zeros((0, len(teacher.skeleton), 3), np.float32)
     heatmaps = teacher(np.stack([crop(image, affine, size) for affine in affines]))
-    if teacher.flip and convention == "msra":
-        # Cell c is at s c, so mirroring crop and map brings it to s c - (s - 1); their mean lies half of that too far left.
-        affines[:, 0, 2] -= (size[0] / heatmaps.shape[3] - 1) / 2
-    return decode_frame(heatmaps, affines, size, convention)
+    return decode_frame(heatmaps, affines, size, "udp")
 
 
 @dataclass
@@ -178,7 +168,7 @@ class _Sequences:
         """People of one frame, labelled on the pixels that were written."""
         image = read_image(self.folder / row["file_name"])
         boxes = np.array([box for _, box in tracked]).reshape(-1, 4)
-        keypoints = teacher_keypoints(image, boxes, self.teacher, self.options.convention).astype(np.float64)
+        keypoints = teacher_keypoints(image, boxes, self.teacher).astype(np.float64)
         high = np.array([image.shape[1] - 0.5, image.shape[0] - 0.5])
         shown = (keypoints[..., :2] >= -0.5).all(2) & (keypoints[..., :2] < high).all(2)
         sure = shown & (keypoints[..., 2] >= self.options.least_score)
@@ -315,14 +305,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--videos", nargs="+", required=True, metavar="CLIP", help="video files, globs or folders")
     add("--teacher", type=Path, nargs="+", required=True, help="ONNX networks, 256x192 in, heatmaps out")
     add("--no-flip", action="store_true", help="do not average the teacher with the mirrored crop")
-    add("--convention", choices=("msra", "udp"), default=default.convention,
-        help="where the cells of its heatmaps lie: every 4 pixels (msra), or from corner to corner (default %(default)s)")  # fmt: skip
+    add("--convention", choices=CONVENTIONS, default="msra", help=f"{CONVENTION_HELP} (default %(default)s)")
     add("--least-score", type=_share, default=default.least_score, metavar="S",
         help="joints below get no label (default %(default)s)")  # fmt: skip
     add("--detector", type=Path, metavar="GRAPH", help="who finds people (default: the detector that ships)")
     add("--people", type=positive, default=default.people, metavar="N",
         help="largest people labelled on a frame (default %(default)s); the others become boxes without labels")  # fmt: skip
-    add("--frames", type=positive, default=default.frames, metavar="N", help="most frames of a clip (default %(default)s)")
+    add("--frames", type=positive, default=default.frames, metavar="N", help="most of a clip (default %(default)s)")
     add("--every", type=positive, default=default.every, metavar="N", help="every N-th frame (default %(default)s)")
     add("-o", "--out", type=Path, required=True, metavar="DIR", help="folder to make")
     return parser
@@ -331,9 +320,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     args = _parser().parse_args(argv)
-    teacher = HeatmapTeacher(args.teacher, flip=not args.no_flip)
+    teacher = HeatmapTeacher(args.teacher, flip=not args.no_flip, convention=args.convention)
     detect = Detector(args.detector or shipped_graph(DETECTOR))
-    options = Labelling(args.people, args.frames, args.every, args.least_score, args.convention)
+    options = Labelling(args.people, args.frames, args.every, args.least_score)
     counts = label_clips(args.videos, args.out, detect, teacher, options, lambda count: print(count, flush=True))
     frames, people = sum(count.frames for count in counts), sum(count.labelled for count in counts)
     print(f"{args.out}: {frames} frames of {len(counts)} clips, {people} labelled people on them")

@@ -27,7 +27,7 @@ from vipose.models.data.mpii import read_mpii
 from vipose.models.data.pack import Person, read_crops, read_detection_people, write_pack
 from vipose.models.data.pictures import LeftOut
 from vipose.models.data.posetrack import read_posetrack
-from vipose.models.data.teacher import HeatmapTeacher
+from vipose.models.data.teacher import CONVENTION_HELP, CONVENTIONS, HeatmapTeacher
 from vipose.runtime.detect import Detector
 from vipose.runtime.errors import UsageError
 from vipose.runtime.media.sources import expand_sources, open_source
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--allow-missing", action="store_true", help="go on where pictures are missing or damaged")
     parser.add_argument("--teacher", type=Path, nargs="+", help="ONNX networks, 256x192 in, heatmaps out")
     parser.add_argument("--no-flip", action="store_true", help="do not average the teacher with the mirrored crop")
+    parser.add_argument("--convention", choices=CONVENTIONS, default="msra", help=f"{CONVENTION_HELP} (%(default)s)")
     parser.add_argument("--detector", type=Path, help="graph for --folder and --videos (default: the one that ships)")
     parser.add_argument("--people", type=int, help="largest people kept on a picture (videos: 3, folders: all)")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the pack")
@@ -116,7 +117,10 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     _check(args)
     skeleton = _skeleton(args)
-    teacher = HeatmapTeacher(args.teacher, flip=not args.no_flip, skeleton=skeleton) if args.teacher else None
+    teacher = None
+    if args.teacher:
+        flip, convention = not args.no_flip, args.convention
+        teacher = HeatmapTeacher(args.teacher, flip=flip, skeleton=skeleton, convention=convention)
     left_out = LeftOut()
     count = _pack(args, teacher, left_out)
     print(f"{args.out}: {count} people{f' ({left_out})' if left_out.counts else ''}")

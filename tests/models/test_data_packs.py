@@ -19,7 +19,7 @@ from vipose.models.data.split import training_probability, validation_rows
 from vipose.models.data.teacher import HeatmapTeacher
 from vipose.runtime.cli import main as vipose
 from vipose.runtime.errors import InputError, ModelError, OutputError
-from vipose.runtime.geometry import crop, crop_affine
+from vipose.runtime.geometry import crop, crop_affine, heatmap_scale
 
 GT = np.column_stack([joints_in(), np.full(17, 2)])
 
@@ -213,6 +213,23 @@ def test_teachers_of_any_batch_agree(tmp_path: Path) -> None:
     graphs = [teacher_graph(tmp_path / f"{batch}.onnx", batch=batch) for batch in (1, "n")]
     one, many = (HeatmapTeacher([path], flip=False)(crops) for path in graphs)
     assert one.shape == (2, 17, 64, 48) and np.allclose(one, many, atol=1e-6) and one[0].max() > one[1].max()
+
+
+@pytest.mark.parametrize("flip", [False, True], ids=["plain", "flip"])
+def test_teachers_are_read_where_their_cells_lie(tmp_path: Path, flip: bool) -> None:
+    """A teacher whose cell c looks at pixel 4 c, as PP-TinyPose does, gives maps of convention udp."""
+    graph = teacher_graph(tmp_path / "t.onnx", window=1)
+    rows, columns = np.mgrid[:256, :192]
+    spots = np.array([[83.3, 97.4], [30.0, 220.6], [160.2, 40.0]])
+    light = [np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 200) for x, y in spots]
+    crops = np.repeat((255 * np.stack(light))[..., None], 3, 3).astype(np.uint8)
+    offsets = {}
+    for convention in ("msra", "udp"):
+        maps = HeatmapTeacher([graph], flip=flip, convention=convention)(crops)[:, 0]  # type: ignore[arg-type]
+        maps = (maps - maps.min()).astype(np.float64) ** 4
+        cells = [[(m * axis).sum() / m.sum() for axis in np.mgrid[:64, :48][::-1]] for m in maps]
+        offsets[convention] = np.abs(cells / heatmap_scale((192, 256), (48, 64), "udp").diagonal() - spots)
+    assert offsets["msra"].max() < 0.25 and offsets["udp"][:, 1].max() > 1.5
 
 
 def test_teachers_of_other_shapes_are_one_clear_line(tmp_path: Path) -> None:
