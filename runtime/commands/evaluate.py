@@ -3,7 +3,7 @@
   vipose evaluate --images DIR --annotations COCO.json --mode s-vipnas [--sheet OUT.jpg]
   vipose evaluate --images DIR --annotations mpii_val.json --heads mpii_gt_val.mat --mode GRAPH.onnx
   vipose evaluate --images DIR --annotations TRACKS.json --sequence
-  vipose evaluate RESULT.jsonl --against REFERENCE.jsonl
+  vipose evaluate RESULT.jsonl --against REFERENCE.jsonl [--clip CLIP.mp4 --sheet OUT.jpg]
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from vipose.runtime.errors import EXIT_OK, InputError, UsageError
 from vipose.runtime.shipped import PRECISION_CHOICES
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from vipose.runtime.evaluate.annotations import Annotations
     from vipose.runtime.evaluate.images import ImagesReport
     from vipose.runtime.skeleton import Skeleton
@@ -39,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--heads", metavar="mpii_gt_val.mat", help="head boxes of mpii_val.json, for PCKh (also gt_valid.mat)")
     what.add_argument("--sequence", action="store_true", help="pictures are frames with track ids: run the whole pipeline")
     what.add_argument("--against", metavar="REFERENCE.jsonl", help="native result file of the same clip")
+    what.add_argument("--clip", metavar="CLIP.mp4", help="with --against and --sheet: the clip that both results were made from")
     nets = parser.add_argument_group("Networks")
     nets.add_argument(
         "--mode", default="t-vipnas", metavar="NAME|GRAPH.onnx",
@@ -64,12 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     out.add_argument(
         "--sheet", metavar="OUT.jpg",
-        help="write one picture (.jpg or .png) of labels beside predictions: the worst people by OKS, those around the "
-        "quartiles, and the best; see --sheet-black before you publish it",
+        help="write one picture (.jpg or .png) of labels (with --against: the reference) beside predictions: the worst people "
+        "by OKS, those around the quartiles, and the best; see --sheet-black before you publish it",
     )  # fmt: skip
     out.add_argument(
         "--sheet-black", action="store_true",
-        help="with --sheet: skeletons on BLACK, nothing of the pictures but their names (pictures of people often may "
+        help="with --sheet: skeletons on BLACK, nothing of the pictures but their names, and no --clip needed (pictures of people often may "
         "not be published, skeletons may)",
     )  # fmt: skip
     out.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -115,13 +119,20 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_sheet(args: argparse.Namespace) -> None:
+    if args.clip and args.against is None:
+        raise UsageError("--clip belongs to two results of one clip; leave it out without --against")
     if args.sheet is None:
         if args.sheet_black:
             raise UsageError("--sheet-black says how --sheet is drawn; add --sheet OUT.jpg")
+        if args.clip:
+            raise UsageError("--clip gives the pictures for --sheet; add --sheet OUT.jpg")
         return
-    if args.against is not None or args.sequence:
-        other = "--sequence" if args.against is None else "--against"
-        raise UsageError(f"--sheet shows people on single labelled pictures; leave it out with {other}")
+    if args.sequence:
+        raise UsageError("--sheet shows people on single labelled pictures or of two results; leave it out with --sequence")
+    if args.against is not None and not args.clip and not args.sheet_black:
+        raise UsageError(
+            "--sheet needs the pictures that the results were made from; add --clip CLIP.mp4, or --sheet-black for skeletons on black"
+        )
     from vipose.runtime.evaluate.sheet import SUFFIXES
     from vipose.runtime.results.writing import needs_folder
 
@@ -164,7 +175,7 @@ def _run_images(args: argparse.Namespace) -> None:
         _write_json(path, rows)
         notes.append(f"{len(rows)} rows in '{path}'")
     if args.sheet is not None:
-        notes.append(_write_sheet(args, annotations, paths, report, mode.skeleton))
+        notes.append(_images_sheet(args, annotations, paths, report, mode.skeleton))
     _print(args, settings, images_dict(report), images_text(report, mode.skeleton), notes)
 
 
@@ -178,24 +189,35 @@ def _check_examples(annotations: Annotations) -> None:
         )
 
 
-def _write_sheet(
+def _images_sheet(
     args: argparse.Namespace, annotations: Annotations, paths: dict[int, Path], report: ImagesReport, skeleton: Skeleton
 ) -> str:
     """Draw and write ``--sheet``; returns what to say about it."""
     from vipose.runtime.evaluate.annotations import load_picture
-    from vipose.runtime.evaluate.examples import choose_rows, rank_people
-    from vipose.runtime.evaluate.sheet import draw_sheet, encode_sheet
-    from vipose.runtime.results.writing import PartFile
+    from vipose.runtime.evaluate.examples import MIN_JOINTS, example_tile, rank_people
+    from vipose.runtime.evaluate.ranks import choose_rows
+    from vipose.runtime.evaluate.sheet import Legend, draw_sheet
 
     people = rank_people(annotations, report.poses, skeleton)
-    rows = choose_rows(people)
-    image = draw_sheet(
-        rows, skeleton, _sheet_heading(args, report, sum(person.oks for person in people) / len(people)),
-        lambda person: load_picture(paths[person.image_id]), black=args.sheet_black,
-    )  # fmt: skip
+    rows = [
+        row.shown_as(lambda p: example_tile(p, None if args.sheet_black else load_picture(paths[p.image_id])))
+        for row in choose_rows(people)
+    ]
+    legend = Legend(
+        _sheet_heading(args, report, sum(person.oks for person in people) / len(people)),
+        "left the labels, right the prediction",
+        f"People with {MIN_JOINTS} labelled joints or more, at evenly spaced ranks by OKS, which counts labelled joints only.",
+    )
+    _write_sheet(args, draw_sheet(rows, skeleton, legend))
+    return f"{sum(len(row.people) for row in rows)} of {len(people)} people in '{args.sheet}'"
+
+
+def _write_sheet(args: argparse.Namespace, image: npt.NDArray[np.uint8]) -> None:
+    from vipose.runtime.evaluate.sheet import encode_sheet
+    from vipose.runtime.results.writing import PartFile
+
     path = Path(args.sheet)
     PartFile(path, encode_sheet(image, path.suffix.lower())).finish()
-    return f"{sum(len(row.people) for row in rows)} of {len(people)} people in '{path}'"
 
 
 def _sheet_heading(args: argparse.Namespace, report: ImagesReport, mean_oks: float) -> str:
@@ -266,7 +288,14 @@ def _run_against(args: argparse.Namespace) -> None:
     from vipose.runtime.evaluate.report import against_dict, against_text
 
     report = evaluate_against(Path(args.result), Path(args.against), raw=args.raw)
-    _print(args, {}, against_dict(report), against_text(report), list(report.notes))
+    notes = list(report.notes)
+    if args.sheet is not None:
+        from vipose.runtime.evaluate.against_sheet import draw_against
+
+        sheet = draw_against(report, None if args.sheet_black else Path(args.clip))
+        _write_sheet(args, sheet.image)
+        notes.append(f"{sheet.shown} of {sheet.people} matched people on frames in '{args.sheet}'")
+    _print(args, {}, against_dict(report), against_text(report), notes)
 
 
 def _print(args: argparse.Namespace, settings: dict[str, Any], data: dict[str, Any], text: str, notes: list[str]) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vipose.runtime.errors import InputError
-from vipose.runtime.metrics.agreement import Agreement, compare_runs
+from vipose.runtime.metrics.agreement import Agreement, RunMatch, compare_matched, match_runs
+from vipose.runtime.results.header import ResultHeader
 from vipose.runtime.results.native import NativeResults, read_native
 
 __all__ = ["AgainstReport", "evaluate_against"]
@@ -14,13 +15,25 @@ __all__ = ["AgainstReport", "evaluate_against"]
 
 @dataclass(frozen=True)
 class AgainstReport:
-    """The comparison, the two files and what the user should know."""
+    """The comparison, the two files and what the user should know.
+
+    Attributes:
+        result, reference: paths.
+        raw: keypoints as decoded were compared, not smoothed ones.
+        agreement: the figures.
+        notes: what the user should know, a line each.
+        runs: the frames and who pairs with whom on them.
+        result_header, reference_header: of the files.
+    """
 
     result: str
     reference: str
     raw: bool
     agreement: Agreement
     notes: tuple[str, ...]
+    runs: RunMatch
+    result_header: ResultHeader
+    reference_header: ResultHeader
 
     @property
     def total_ratio(self) -> float | None:
@@ -49,10 +62,13 @@ def evaluate_against(result: Path, reference: Path, *, raw: bool = False) -> Aga
     """
     ours, theirs = read_native(reference), read_native(result)
     _check_fit(ours, theirs)
-    agreement = compare_runs(ours, theirs, ours.header.joints, raw=raw)
-    if agreement.frames == 0:
+    runs = match_runs(ours, theirs, ours.header.joints, raw=raw)
+    if not runs.frames:
         raise InputError(f"'{result}' and '{reference}' have no frame in common; give two results of one clip")
-    return AgainstReport(str(result), str(reference), raw, agreement, _notes(ours, theirs, agreement))
+    agreement = compare_matched(runs)
+    return AgainstReport(
+        str(result), str(reference), raw, agreement, _notes(ours, theirs, agreement), runs, theirs.header, ours.header
+    )
 
 
 def _check_fit(reference: NativeResults, result: NativeResults) -> None:

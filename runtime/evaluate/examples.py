@@ -1,33 +1,22 @@
-"""Which people show how good and how bad poses are: everybody is ranked by OKS, and evenly spaced ranks are taken.
-
-Nobody is picked by hand: the same labels and poses always give the same people.
-"""
+"""Labelled people on single pictures and the poses that were predicted: ranked by OKS, and as tiles of a sheet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vipose.runtime.evaluate.annotations import Annotations, Row, truth_arrays
+from vipose.runtime.evaluate.sheet import Tile, cut
 from vipose.runtime.oks import oks_matrix
 from vipose.runtime.skeleton import Skeleton
 
-__all__ = ["MIN_JOINTS", "PEOPLE_A_ROW", "Example", "ExampleRow", "choose_rows", "has_examples", "rank_people"]
+__all__ = ["MIN_JOINTS", "Example", "example_tile", "has_examples", "rank_people"]
 
 MIN_JOINTS = 5
 """People with fewer labelled joints are left out: their OKS says little and there is little to see."""
-PEOPLE_A_ROW = 8
-_TENTHS = (
-    ("Worst tenth", 0.0, 0.1), ("Around the 25 % quantile", 0.2, 0.3), ("Around the median", 0.45, 0.55),
-    ("Around the 75 % quantile", 0.7, 0.8), ("Best tenth", 0.9, 1.0),
-)  # fmt: skip
-_FIFTHS = (
-    ("Worst fifth", 0.0, 0.2), ("Second fifth", 0.2, 0.4), ("Middle fifth", 0.4, 0.6), ("Fourth fifth", 0.6, 0.8),
-    ("Best fifth", 0.8, 1.0),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,14 +42,6 @@ class Example:
     oks: float
 
 
-@dataclass(frozen=True)
-class ExampleRow:
-    """People of one stretch of the ranks, worst first; ``title`` names the stretch, the ranks and their OKS."""
-
-    title: str
-    people: tuple[Example, ...]
-
-
 def has_examples(annotations: Annotations) -> bool:
     """Whether anybody has enough labelled joints to be shown."""
     return any(_shown(row) for row in annotations.people)
@@ -83,33 +64,21 @@ def rank_people(
     return sorted(people, key=lambda person: person.oks)
 
 
-def choose_rows(people: Sequence[Example]) -> list[ExampleRow]:
-    """Five rows of at most :data:`PEOPLE_A_ROW` people at evenly spaced ranks, from the worst to the best.
-
-    Rows are tenths of all people about the quantiles. Where a tenth would not fill a row they are fifths; nobody is
-    shown twice, and rows without anybody are left out.
+def example_tile(person: Example, picture: npt.NDArray[np.uint8] | None) -> Tile:
+    """How somebody is shown: the labels left, the pose right.
 
     Args:
-        people: ranked, worst first.
+        person: one of :func:`rank_people`.
+        picture: theirs, [H, W, 3] uint8 RGB; None for skeletons on black.
     """
-    count = len(people)
-    bands = _TENTHS if count >= 10 * PEOPLE_A_ROW else _FIFTHS
-    rows = []
-    for title, low, high in bands:
-        first, end = round(low * count), round(high * count)
-        if first == end:
-            continue
-        band = people[first:end]
-        places = np.linspace(0, len(band) - 1, min(PEOPLE_A_ROW, len(band))).round().astype(int)
-        rows.append(ExampleRow(_title(title, first, band, count), tuple(band[place] for place in places)))
-    return rows
-
-
-def _title(title: str, first: int, band: Sequence[Example], count: int) -> str:
-    if len(band) == 1:
-        return f"{title}: person {first + 1} of {count} by OKS, {band[0].oks:.2f}"
-    ranks = f"people {first + 1} to {first + len(band)} of {count} by OKS"
-    return f"{title}: {ranks}, {band[0].oks:.2f} to {band[-1].oks:.2f}"
+    truth = person.truth.copy()
+    truth[:, 2] = np.where(truth[:, 2] > 0, 1.0, np.nan)  # a label is sure; joints without one are not drawn
+    # Letters that the font does not have would be question marks: the id says more.
+    name = person.name if person.name.isascii() and person.name.isprintable() else f"image {person.image_id}"
+    return Tile(
+        person.box, truth, person.pose, person.oks, name, f", {person.source}" if person.source else "",
+        None if picture is None else cut(picture, person.box),
+    )  # fmt: skip
 
 
 def _shown(row: Row) -> bool:

@@ -175,9 +175,10 @@ def _figures(name: str, run: RunFigures) -> list[str]:
 
 
 def against_dict(report: AgainstReport) -> dict[str, Any]:
-    """For programs."""
-    data = asdict(report)
+    """For programs; without the frames."""
     a = report.agreement
+    data: dict[str, Any] = {"result": report.result, "reference": report.reference, "raw": report.raw}
+    data |= {"agreement": asdict(a), "notes": report.notes}
     data["agreement"]["tracking"] = _mot_dict(a.tracking)
     for name, run in (("reference", a.reference), ("result", a.result)):
         data["agreement"][name]["forced_share"] = run.forced_share

@@ -1,9 +1,9 @@
-"""One picture of predicted poses beside the labelled ones, with the runtime's own overlay."""
+"""One picture of many people, each twice: what is right or taken for it, and a pose; with the runtime's own overlay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,20 +11,21 @@ import numpy.typing as npt
 
 from vipose.runtime.draw import draw
 from vipose.runtime.errors import OutputError
-from vipose.runtime.evaluate.examples import MIN_JOINTS, Example, ExampleRow
+from vipose.runtime.evaluate.ranks import RankedRow
 from vipose.runtime.geometry import PAD, FloatArray, apply_affine, crop, crop_affine
 from vipose.runtime.lettering import put_text, text_extent
 from vipose.runtime.overlay import CENTRE, LEFT, RIGHT, Colour, Overlay, OverlayStyle, build_overlay
 from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.types import FrameResult, PersonResult
 
-__all__ = ["SUFFIXES", "draw_sheet", "encode_sheet"]
+__all__ = ["SUFFIXES", "Legend", "Tile", "cut", "draw_sheet", "encode_sheet"]
 
 Image = npt.NDArray[np.uint8]
 SUFFIXES = (".jpg", ".jpeg", ".png")
 HALF = (168, 224)
 """Width, height of each of a person's two crops."""
 _FINE = 2  # crops are drawn this many times larger and shrunk: smooth lines, no aliasing of large people
+_SIZE = HALF[0] * _FINE, HALF[1] * _FINE
 _MARGIN, _GAP, _SPLIT = 20, 14, 2
 _PAIR = 2 * HALF[0] + _SPLIT
 _HEAD, _TITLE, _CAPTION = 104, 44, 24
@@ -37,23 +38,63 @@ _STYLE = OverlayStyle(boxes=False, ids=False, status=False, line_width=7.0, join
 _FAINT_ALPHA, _FAINT_WIDTH = 0.5, 0.45
 
 
-def draw_sheet(
-    rows: Sequence[ExampleRow],
-    skeleton: Skeleton,
-    heading: str,
-    picture: Callable[[Example], Image],
-    *,
-    black: bool = False,
-) -> Image:
-    """Pairs of crops about the labelled boxes, padded as the crops of networks are: labels left, prediction right.
+@dataclass(frozen=True)
+class Tile:
+    """One person: two poses on the same crop.
+
+    Attributes:
+        box: [4] x0 y0 x1 y1 that the crop is about, picture pixels; may reach beyond the picture.
+        left, right: [K, 3] x, y, score, picture pixels; joints that are not finite are not drawn. ``right`` is None for
+            somebody who was not found.
+        oks: of the two.
+        name: begins the caption; loses its beginning where there is no room.
+        detail: the rest of the caption, always whole.
+        ground: from :func:`cut`, with the same box; None for black.
+    """
+
+    box: FloatArray
+    left: FloatArray
+    right: FloatArray | None
+    oks: float
+    name: str
+    detail: str = ""
+    ground: Image | None = None
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the lines above the tiles say.
+
+    Attributes:
+        heading: what was evaluated, and the figures.
+        pair: what is left and what is right, for example ``left the labels, right the prediction``.
+        about: who is shown.
+        threshold: joints that score less are drawn thin and faint.
+    """
+
+    heading: str
+    pair: str
+    about: str
+    threshold: float = _STYLE.threshold
+
+
+def cut(picture: Image, box: FloatArray) -> Image:
+    """The crop about a person's box, padded as the crops of networks are; black beyond the picture.
 
     Args:
-        rows: from :func:`vipose.runtime.evaluate.examples.choose_rows`.
-        skeleton: of labels and poses.
-        heading: first line of the sheet; what was evaluated.
-        picture: gives somebody's picture, [H, W, 3] uint8 RGB; called once a person, so that only one is kept at a time.
-            Not called with ``black``.
-        black: skeletons on black instead of the pictures.
+        picture: [H, W, 3] uint8 RGB.
+        box: [4] x0 y0 x1 y1, picture pixels.
+    """
+    return crop(picture, crop_affine(box, _SIZE, pad=PAD), _SIZE)
+
+
+def draw_sheet(rows: Sequence[RankedRow[Tile]], skeleton: Skeleton, legend: Legend) -> Image:
+    """Rows of pairs under a heading.
+
+    Args:
+        rows: from the worst to the best.
+        skeleton: of all poses.
+        legend: the words.
 
     Returns:
         [H, W, 3] uint8 RGB.
@@ -62,14 +103,15 @@ def draw_sheet(
     step = _TITLE + HALF[1] + _CAPTION
     width = 2 * _MARGIN + columns * _PAIR + (columns - 1) * _GAP
     sheet = np.full((_HEAD + len(rows) * step + _MARGIN, width, 3), _PAPER, np.uint8)
-    _write_head(sheet, heading)
+    _write_head(sheet, legend)
+    style = replace(_STYLE, threshold=legend.threshold)
     for number, row in enumerate(rows):
         top = _HEAD + number * step
         put_text(sheet, row.title, _MARGIN, top + _TITLE - 11, 13, _INK)
-        for column, person in enumerate(row.people):
+        for column, tile in enumerate(row.people):
             left = _MARGIN + column * (_PAIR + _GAP)
-            _place(sheet, _pair(person, skeleton, None if black else picture(person)), left, top + _TITLE)
-            _write_caption(sheet, person, left, top + _TITLE + HALF[1] + 17)
+            _place(sheet, _pair(tile, skeleton, style), left, top + _TITLE)
+            _write_caption(sheet, tile, left, top + _TITLE + HALF[1] + 17)
     return sheet
 
 
@@ -95,35 +137,28 @@ def encode_sheet(image: Image, suffix: str) -> bytes:
     return data.tobytes()
 
 
-def _pair(person: Example, skeleton: Skeleton, picture: Image | None) -> Image:
-    """Both crops of a person, side by side; on black without a picture."""
-    size = HALF[0] * _FINE, HALF[1] * _FINE
-    affine = crop_affine(person.box, size, pad=PAD)
-    ground = np.zeros((size[1], size[0], 3), np.uint8) if picture is None else crop(picture, affine, size)
-    truth = person.truth.copy()
-    truth[:, 2] = truth[:, 2] > 0  # a label is sure; joints without one are not drawn
-    overlays = [_overlay(truth, affine, size, skeleton, _STYLE)]
-    if person.pose is not None:
-        overlays.append(_with_faint(person.pose, affine, size, skeleton))
-    halves = [_shrink(draw(ground, overlay)) for overlay in overlays]
-    if person.pose is None:
-        halves.append(_not_found(_shrink(ground)))
+def _pair(tile: Tile, skeleton: Skeleton, style: OverlayStyle) -> Image:
+    """Both halves of a tile, side by side."""
+    ground = np.zeros((_SIZE[1], _SIZE[0], 3), np.uint8) if tile.ground is None else tile.ground
+    affine = crop_affine(tile.box, _SIZE, pad=PAD)
+    halves = [
+        _not_found(_shrink(ground)) if points is None
+        else _shrink(draw(ground, _with_faint(apply_affine(affine, points), skeleton, style)))
+        for points in (tile.left, tile.right)
+    ]  # fmt: skip
     return np.hstack([halves[0], np.full((HALF[1], _SPLIT, 3), _PAPER, np.uint8), halves[1]])
 
 
-def _overlay(
-    points: FloatArray, affine: FloatArray, size: tuple[int, int], skeleton: Skeleton, style: OverlayStyle
-) -> Overlay:
+def _overlay(points: FloatArray, skeleton: Skeleton, style: OverlayStyle) -> Overlay:
     """The overlay of one person on a crop. Its box is the whole crop, so that all lines are equally wide."""
-    moved = apply_affine(affine, points)
-    person = PersonResult(1, np.array([0, 0, *size], np.float32), 1.0, moved, moved)
-    return build_overlay(FrameResult(0, 0.0, size, (person,)), skeleton, style)
+    person = PersonResult(1, np.array([0, 0, *_SIZE], np.float32), 1.0, points, points)
+    return build_overlay(FrameResult(0, 0.0, _SIZE, (person,)), skeleton, style)
 
 
-def _with_faint(points: FloatArray, affine: FloatArray, size: tuple[int, int], skeleton: Skeleton) -> Overlay:
+def _with_faint(points: FloatArray, skeleton: Skeleton, style: OverlayStyle) -> Overlay:
     """The overlay as the runtime draws it; beneath, thin and faint, the joints that score too little to be drawn there."""
-    shown = _overlay(points, affine, size, skeleton, _STYLE)
-    every = _overlay(points, affine, size, skeleton, replace(_STYLE, threshold=0.0))
+    shown = _overlay(points, skeleton, style)
+    every = _overlay(points, skeleton, replace(style, threshold=0.0))
     limbs = {(line.start, line.end) for line in shown.lines}
     joints = {dot.centre for dot in shown.dots}
     lines = [
@@ -151,34 +186,28 @@ def _place(sheet: Image, tile: Image, left: int, top: int) -> None:
     sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
 
 
-def _write_head(sheet: Image, heading: str) -> None:
+def _write_head(sheet: Image, legend: Legend) -> None:
     """What was evaluated, and how to read the tiles."""
-    put_text(sheet, _fit(heading, 17, sheet.shape[1] - 2 * _MARGIN), _MARGIN, 42, 17, _INK)
+    put_text(sheet, _fit(legend.heading, 17, sheet.shape[1] - 2 * _MARGIN), _MARGIN, 42, 17, _INK)
     pieces = (
-        ("Of each pair: left the labels, right the prediction. Limbs: ", _DIM), ("the person's left", LEFT), (", ", _DIM),
+        (f"Of each pair: {legend.pair}. Limbs: ", _DIM), ("the person's left", LEFT), (", ", _DIM),
         ("the person's right", RIGHT), (", ", _DIM), ("across", CENTRE),
-        (f". Thin: scores below {_STYLE.threshold:g}.", _DIM),
+        (f". Thin: scores below {legend.threshold:g}.", _DIM),
     )  # fmt: skip
     x = _MARGIN
     for text, colour in pieces:
         put_text(sheet, text, x, 72, 11, colour)
         x += text_extent(text, 11)[0]
-    who = f"People with {MIN_JOINTS} labelled joints or more, at evenly spaced ranks by OKS, which counts labelled joints only."
-    put_text(sheet, who, _MARGIN, 94, 11, _DIM)
+    put_text(sheet, legend.about, _MARGIN, 94, 11, _DIM)
 
 
-def _write_caption(sheet: Image, person: Example, left: int, baseline: int) -> None:
-    """OKS to the right, picture and source in the room that is left."""
-    oks, size = f"OKS {person.oks:.2f}", 10.0
+def _write_caption(sheet: Image, tile: Tile, left: int, baseline: int) -> None:
+    """OKS to the right, who it is in the room that is left."""
+    oks, size = f"OKS {tile.oks:.2f}", 10.0
     extent = text_extent(oks, size)[0]
     put_text(sheet, oks, left + _PAIR - extent, baseline, size, _INK)
-    # Letters that the font does not have would be question marks: the id says more.
-    name = person.name if person.name.isascii() and person.name.isprintable() else f"image {person.image_id}"
-    source = f", {person.source}" if person.source else ""
-    room = _PAIR - extent - 12
-    put_text(
-        sheet, _fit(name, size, room - text_extent(source, size)[0], tail=True) + source, left, baseline, size, _DIM
-    )
+    room = _PAIR - extent - 12 - text_extent(tile.detail, size)[0]
+    put_text(sheet, _fit(tile.name, size, room, tail=True) + tile.detail, left, baseline, size, _DIM)
 
 
 def _fit(text: str, size: float, room: float, *, tail: bool = False) -> str:

@@ -18,7 +18,9 @@ from vipose.runtime.schedule import EARLY
 from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.types import FrameResult, PersonResult
 
-__all__ = ["PAIR_OKS", "SURE", "Agreement", "RunFigures", "compare_runs"]
+__all__ = [
+    "PAIR_OKS", "SURE", "Agreement", "FrameMatch", "RunFigures", "RunMatch", "compare_matched", "compare_runs", "match_runs",
+]  # fmt: skip
 
 FloatArray = npt.NDArray[np.floating]
 SURE = 0.2
@@ -78,6 +80,40 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class FrameMatch:
+    """One frame of two runs.
+
+    Attributes:
+        reference, result: the frame in each run.
+        similarity: [G, P] OKS of the reference's people with the result's.
+        sure: [G, K] joints that count in it, of each person of the reference.
+        pairs: matched people, as positions in ``reference.people`` and ``result.people``.
+    """
+
+    reference: FrameResult
+    result: FrameResult
+    similarity: npt.NDArray[np.float64]
+    sure: npt.NDArray[np.bool_]
+    pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class RunMatch:
+    """Two runs, frame by frame.
+
+    Attributes:
+        frames: that both have, by rising index.
+        only_reference, only_result: frames in one run only.
+        raw: keypoints as decoded were compared, not smoothed ones.
+    """
+
+    frames: tuple[FrameMatch, ...]
+    only_reference: int
+    only_result: int
+    raw: bool
+
+
+@dataclass(frozen=True)
 class _Pair:
     """A reference person and its partner on one frame."""
 
@@ -90,14 +126,12 @@ class _Pair:
     oks: float
 
 
-def compare_runs(
+def match_runs(
     reference: Iterable[FrameResult], result: Iterable[FrameResult], skeleton: Skeleton, *, raw: bool = False
-) -> Agreement:
-    """Compare the frames of two runs, matched by index; people of a frame by the Hungarian method on OKS.
+) -> RunMatch:
+    """Match the frames of two runs by index, and people of a frame by the Hungarian method on OKS.
 
-    The area in OKS is 0.53 times the reference person's box. Jitter of both runs is taken over the same joints and frames:
-    those where one reference id and one result id stay matched for three frames in a row; its unit is the longer side of
-    the reference person's box.
+    The area in OKS is 0.53 times the reference person's box; pairs reach :data:`PAIR_OKS`.
 
     Args:
         reference, result: frames of each run.
@@ -106,34 +140,57 @@ def compare_runs(
     """
     left, right = {f.index: f for f in reference}, {f.index: f for f in result}
     common = sorted(left.keys() & right.keys())
+    frames = tuple(_match(left[index], right[index], skeleton, raw) for index in common)
+    return RunMatch(frames, len(left) - len(common), len(right) - len(common), raw)
+
+
+def compare_runs(
+    reference: Iterable[FrameResult], result: Iterable[FrameResult], skeleton: Skeleton, *, raw: bool = False
+) -> Agreement:
+    """:func:`match_runs` and the figures of it, see :func:`compare_matched`."""
+    return compare_matched(match_runs(reference, result, skeleton, raw=raw))
+
+
+def compare_matched(runs: RunMatch) -> Agreement:
+    """The figures of two matched runs.
+
+    Jitter of both runs is taken over the same joints and frames: those where one reference id and one result id stay
+    matched for three frames in a row; its unit is the longer side of the reference person's box.
+    """
     tracks: dict[tuple[int, int], list[_Pair]] = {}
-    frames: list[MotFrame] = []
-    for position, index in enumerate(common):
-        similarity, sure = _similarity(left[index].people, right[index].people, skeleton, raw)
-        frames.append(MotFrame([p.id for p in left[index].people], [p.id for p in right[index].people], similarity))
-        for a, b in assign(similarity, PAIR_OKS):
-            ours, theirs = left[index].people[a], right[index].people[b]
+    for position, frame in enumerate(runs.frames):
+        for a, b in frame.pairs:
+            ours, theirs = frame.reference.people[a], frame.result.people[b]
             pair = _Pair(
-                position, left[index].time_s, _points(ours, raw), _points(theirs, raw), _size(ours), sure[a],
-                float(similarity[a, b]),
+                position, frame.reference.time_s, _points(ours, runs.raw), _points(theirs, runs.raw), _size(ours),
+                frame.sure[a], float(frame.similarity[a, b]),
             )  # fmt: skip
             tracks.setdefault((ours.id, theirs.id), []).append(pair)
     values = [pair.oks for track in tracks.values() for pair in track]
     jitters = _jitters(list(tracks.values()))
-    people = [sum(len(side[index].people) for index in common) for side in (left, right)]
+    left, right = [frame.reference for frame in runs.frames], [frame.result for frame in runs.frames]
+    people = [sum(len(frame.people) for frame in side) for side in (left, right)]
     return Agreement(
-        frames=len(common),
-        only_reference=len(left) - len(common),
-        only_result=len(right) - len(common),
+        frames=len(runs.frames),
+        only_reference=runs.only_reference,
+        only_result=runs.only_result,
         matched=len(values),
         missed=people[0] - len(values),
         extra=people[1] - len(values),
         mean_oks=float(np.mean(values)) if values else None,
         low_oks=float(np.percentile(values, 10)) if values else None,
-        tracking=mot_score(frames),
-        reference=_figures([left[index] for index in common], jitters[0]),
-        result=_figures([right[index] for index in common], jitters[1]),
+        tracking=mot_score(
+            MotFrame([p.id for p in f.reference.people], [p.id for p in f.result.people], f.similarity)
+            for f in runs.frames
+        ),
+        reference=_figures(left, jitters[0]),
+        result=_figures(right, jitters[1]),
     )
+
+
+def _match(reference: FrameResult, result: FrameResult, skeleton: Skeleton, raw: bool) -> FrameMatch:
+    similarity, sure = _similarity(reference.people, result.people, skeleton, raw)
+    return FrameMatch(reference, result, similarity, sure, tuple(assign(similarity, PAIR_OKS)))
 
 
 def _points(person: PersonResult, raw: bool) -> npt.NDArray[np.float32]:

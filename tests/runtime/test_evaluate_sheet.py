@@ -16,16 +16,9 @@ from tests.fixtures.mpii import listed, write_list
 from vipose.runtime.cli import main
 from vipose.runtime.errors import EXIT_NOTHING, EXIT_OK, EXIT_USAGE, OutputError
 from vipose.runtime.evaluate.annotations import load_annotations
-from vipose.runtime.evaluate.examples import (
-    MIN_JOINTS,
-    PEOPLE_A_ROW,
-    Example,
-    ExampleRow,
-    choose_rows,
-    has_examples,
-    rank_people,
-)
-from vipose.runtime.evaluate.sheet import HALF, draw_sheet, encode_sheet
+from vipose.runtime.evaluate.examples import MIN_JOINTS, Example, example_tile, has_examples, rank_people
+from vipose.runtime.evaluate.ranks import PEOPLE_A_ROW, RankedRow, choose_rows
+from vipose.runtime.evaluate.sheet import HALF, Legend, Tile, draw_sheet, encode_sheet
 from vipose.runtime.skeleton import COCO17
 
 Json = dict[str, Any]
@@ -43,12 +36,13 @@ def person(oks: float = 0.5, *, score: float = 0.9, moved: float = 0.0, found: b
     return Example(box=np.array([50.0, 20, 110, 120]), pose=pose if found else None, oks=oks, **fields)
 
 
-def grey(_: Example) -> np.ndarray:
-    return np.full((140, 160, 3), 120, np.uint8)
+GREY = np.full((140, 160, 3), 120, np.uint8)
+LEGEND = Legend("heading", "left the labels, right the prediction", "about")
 
 
-def sheet(*people: Example, **options: Any) -> np.ndarray:
-    return draw_sheet([ExampleRow("Row", people)], COCO17, "heading", grey, **options)
+def sheet(*people: Example, black: bool = False, legend: Legend = LEGEND) -> np.ndarray:
+    row = RankedRow("Row", people).shown_as(lambda p: example_tile(p, None if black else GREY))
+    return draw_sheet([row], COCO17, legend)
 
 
 def changed(a: np.ndarray, b: np.ndarray) -> tuple[int, int, int, int]:
@@ -156,13 +150,31 @@ def test_unsure_joints_are_faint() -> None:
     assert strength[1] < between < strength[0]
 
 
-def test_black_never_looks_at_the_pictures() -> None:
-    def forbidden(_: Example) -> np.ndarray:
-        raise AssertionError("a picture was loaded")
+def test_what_is_thin_is_a_matter_of_the_legend() -> None:
+    nothing = sheet(person(found=False), black=True).astype(int)
+    strict = Legend(LEGEND.heading, LEGEND.pair, LEGEND.about, 0.6)
+    drawn = [sheet(person(score=0.5), black=True, legend=legend).astype(int) for legend in (LEGEND, strict)]
+    tiles = [np.abs(each - nothing)[110:].sum() for each in drawn]  # below the heading
+    assert tiles[1] < 0.6 * tiles[0]
 
-    rows = [ExampleRow("Row", (person(), person(found=False)))]
-    dark = draw_sheet(rows, COCO17, "heading", forbidden, black=True)
-    light = draw_sheet(rows, COCO17, "heading", grey)
+
+def test_both_halves_are_drawn_alike() -> None:
+    """Unsure joints are thin on the left too."""
+    pose = np.column_stack([FIGURE, np.full(17, 0.1)])
+    nowhere = pose + (500, 0, 0)
+
+    def drawn(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return draw_sheet([RankedRow("Row", (Tile(person().box, left, right, 0.5, "name"),))], COCO17, LEGEND)
+
+    empty, left, right = drawn(nowhere, nowhere), drawn(pose, nowhere), drawn(nowhere, pose)
+    (a0, b0, a1, b1), (c0, d0, c1, d1) = changed(empty, left), changed(empty, right)
+    assert (b0, b1) == (d0, d1) and c0 - a0 == c1 - a1 > HALF[0]
+    assert (left[b0 : b1 + 1, a0 : a1 + 1] == right[d0 : d1 + 1, c0 : c1 + 1]).all()
+
+
+def test_skeletons_on_black() -> None:
+    people = (person(), person(found=False))
+    dark, light = sheet(*people, black=True), sheet(*people)
     assert dark.shape == light.shape and not (dark == 120).all(2).any() and (light == 120).all(2).sum() > 10_000
 
 
@@ -176,10 +188,11 @@ def test_somebody_who_was_not_found_is_marked() -> None:
 def test_sheets_of_any_people() -> None:
     odd = person(0.25, name="ordner/größe.jpg", source="")
     crowdy = person(name="x" * 300, source="y" * 20)
-    rows = [ExampleRow("A", (odd, crowdy, person()) * 3), ExampleRow("B", (person(),))]
-    image = draw_sheet(rows, COCO17, "heading " * 80, grey)
+    rows = [RankedRow("A", (odd, crowdy, person()) * 3), RankedRow("B", (person(),))]
+    tiles = [row.shown_as(lambda p: example_tile(p, GREY)) for row in rows]
+    image = draw_sheet(tiles, COCO17, Legend("heading " * 80, "pair", "about"))
     assert image.dtype == np.uint8 and image.shape[1] > 9 * 2 * HALF[0] and image.shape[0] > 2 * HALF[1]
-    assert draw_sheet([], COCO17, "nobody", grey).ndim == 3
+    assert draw_sheet([], COCO17, LEGEND).ndim == 3
     # A name that the font cannot write becomes the id: two such names look the same.
     assert (sheet(odd) == sheet(person(0.25, name="ordner/grüße.jpg", source=""))).all()
 
@@ -259,7 +272,12 @@ def test_with_the_detector_somebody_may_not_be_found(
         (("--images", "x", "--annotations", "y", "--sheet", "sheet.gif"), ".jpg or .jpeg or .png"),
         (("--images", "x", "--annotations", "y", "--sheet", "sheet"), "no name of a picture"),
         (("--images", "x", "--annotations", "y", "--sequence", "--sheet", "s.jpg"), "leave it out with --sequence"),
-        (("r.jsonl", "--against", "q.jsonl", "--sheet", "s.jpg"), "leave it out with --against"),
+        (("r.jsonl", "--against", "q.jsonl", "--sheet", "s.jpg"), "add --clip CLIP.mp4, or --sheet-black"),
+        (("r.jsonl", "--against", "q.jsonl", "--clip", "c.mp4"), "add --sheet OUT.jpg"),
+        (
+            ("--images", "x", "--annotations", "y", "--sheet", "s.jpg", "--clip", "c.mp4"),
+            "leave it out without --against",
+        ),
         (("--images", "x", "--annotations", "y", "--sheet-black"), "add --sheet OUT.jpg"),
     ],
 )
