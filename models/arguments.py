@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from vipose.runtime.errors import EXIT_USAGE
 
-__all__ = ["Parser", "crop_size", "positive"]
+__all__ = ["Parser", "crop_size", "positive", "rate"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,4 +32,12 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text}: want 1 or more")
+    return number
+
+
+def rate(text: str) -> float:
+    """A learning rate; raises ArgumentTypeError unless it is above 0 and at most 1."""
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: want a number above 0 and up to 1, such as 0.0003")
     return number

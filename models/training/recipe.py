@@ -85,6 +85,10 @@ class StagedRecipe:
         """The same recipe with so many samples a step in every stage; None leaves it."""
         return self if samples is None else replace(self, batches=(samples,) * len(self.batches))
 
+    def with_rate(self, rate: float | None) -> Self:
+        """The same recipe with another largest learning rate in every stage; None leaves them."""
+        return self if rate is None else replace(self, rates=(rate,) * len(self.rates))
+
     def sigma_at(self, stage: int) -> float:
         """Sigma of a stage's targets in cells: the same spread on the person at every size."""
         return sigma_at(self.sigma, self.sizes[stage][1])

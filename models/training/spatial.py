@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from vipose.models.arguments import Parser, crop_size
+from vipose.models.arguments import Parser, crop_size, rate
 from vipose.models.data.people import PackedPeople, render
 from vipose.models.data.split import training_probability
 from vipose.models.networks.architecture import Architecture
@@ -230,6 +230,8 @@ def _parse(family: Family, argv: Sequence[str] | None) -> tuple[argparse.Namespa
     parser.add_argument("--held-out", action="store_true", help="leave out the people whom searches validate on")
     batches = " ".join(map(str, recipe.batches))
     parser.add_argument("--batch", type=int, metavar="N", help=f"samples a step, of all processes together ({batches})")
+    rates = " ".join(f"{value:g}" for value in recipe.rates)
+    parser.add_argument("--rate", type=rate, metavar="R", help=f"largest learning rate ({rates}); less for a finish")
     add_session(parser, recipe.length)
     return parser.parse_args(argv), recipe
 
@@ -265,7 +267,8 @@ def main(argv: Sequence[str] | None = None, family: Family = S_VIPNAS) -> None:
         start = from_imagenet(args.imagenet)
     with session(args) as here:
         check_joints(arch, PackedPeople(args.pack, memory_mib=0))
-        train_network(recipe.lasting(here.length).with_batch(args.batch), PackedPeople(args.pack), args.out, here, start)
+        recipe = recipe.lasting(here.length).with_batch(args.batch).with_rate(args.rate)
+        train_network(recipe, PackedPeople(args.pack), args.out, here, start)
 
 
 efficientpose = partial(main, family=EFFICIENTPOSE)

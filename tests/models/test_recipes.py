@@ -124,6 +124,16 @@ def test_our_recipe_makes_logits_and_resumes(entry: str, arch: Architecture, pac
     assert load_network(tmp_path / "again" / "best.pt").arch == arch
 
 
+def test_a_finish_has_a_rate_of_its_own(packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--arch", described(tmp_path, SLIM), "--size", "64x64", "64x96", "--epochs", "0", "0.5"]
+    assert go("efficientpose", packs / "coco", tmp_path / "run", *words, "--rate", "0.0003") == 0
+    recipe = torch.load(tmp_path / "run" / "best.pt")["recipe"]
+    assert tuple(recipe["rates"]) == (3e-4, 3e-4)
+    capsys.readouterr()
+    assert go("efficientpose", packs / "coco", tmp_path / "no", *words, "--rate", "-1") == 2
+    assert "want a number above 0" in error_line(capsys)
+
+
 def test_published_recipes_run_on_both_skeletons(packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spatial, "read_architecture", lambda name: (name, SLIM))
     words = ["--recipe", "published-mpii", "--size", "64x64", "--epochs", "0.25"]
