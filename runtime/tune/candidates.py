@@ -40,7 +40,7 @@ LOST = "AP lost on sequences"
 LOSS_A_FRAME = 0.01
 """Assumed AP lost by each further propagated frame where no card says it."""
 INT8_LOSS = 0.01
-"""Assumed AP lost by computing in 8 bits; cards give the figures of the network as it was trained."""
+"""Assumed AP lost by computing in 8 bits where no card says it ("AP coco, int8")."""
 _INTERVALS = (5, 10, 15, 30)
 
 
@@ -162,6 +162,10 @@ def _network(name: str, precision: str) -> Network:
     spatial, temporal = graph_paths(name, precision)
     known = _figure(read_card(spatial), ACCURACY)
     eight = graph_precision(spatial) == "int8"
+    measured = _figure(read_card(spatial), f"{ACCURACY}, int8") if eight else known
+    guessed = eight and measured is None
+    if guessed and known is not None:
+        measured = known - INT8_LOSS
     lost, assumed = ap_lost(read_card(temporal[0]) if temporal else {}, len(temporal) + 1)
     if Path(name).exists() and name not in MODES and not files_of(name):
         name = str(Path(name).resolve())  # it is kept, and asked for again from other folders
@@ -170,9 +174,9 @@ def _network(name: str, precision: str) -> Network:
         precision=precision,
         spatial=spatial,
         longest=len(temporal) + 1,
-        ap=None if known is None else known - INT8_LOSS * eight,
+        ap=measured,
         lost=lost,
-        assumed=tuple(eight or one for one in assumed),
+        assumed=tuple(guessed or one for one in assumed),
     )
 
 

@@ -126,6 +126,9 @@ def test_eight_bits_are_offered_where_they_are(tmp_path: Path, monkeypatch: pyte
     assert (usual.precision, eight.precision) == ("auto", "int8") and usual.accuracy(1) == 0.4
     assert eight.accuracy(1) == pytest.approx(0.4 - candidates.INT8_LOSS) and eight.assumed == (True,)
     assert "mine" in {one.mode for one in find_networks()[0]}
+    (own / "mine.json").write_text(json.dumps({"metrics": {"AP coco": 0.4, "AP coco, int8": 0.37}}), "utf-8")
+    measured = networks_of("mine")[1]
+    assert measured.accuracy(1) == 0.37 and measured.assumed == (False,)
 
 
 def test_modes_that_are_named(figures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
