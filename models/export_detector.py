@@ -16,7 +16,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from vipose.models.arguments import Parser
+from vipose.models.arguments import Parser, positive
 from vipose.models.data.detection import read_pictures, split
 from vipose.models.decode_graph import append_decoding
 from vipose.models.export import OPSET, write_graph
@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--calibrate", type=Path, help="first data folder of the training; scores become chances on what it holds out"
     )
-    parser.add_argument("--pixels", type=int, help="of the input, about (those of the training)")
+    parser.add_argument("--pixels", type=positive, help="of the input, about (those of the training)")
     parser.add_argument("--facts", type=Path, help=f"JSON with {', '.join(FACTS)} for the card")
     args = parser.parse_args(argv)
     network, pixels = read_detector(args.checkpoint)

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
+from google.protobuf.message import DecodeError
 
 from vipose.models.data.detection import Boxes, Image, fit
 from vipose.runtime.errors import ModelError
+from vipose.runtime.graphs import first_line, runtime_errors
 
 __all__ = ["SURE", "UNSURE", "RTMDetTeacher"]
 
@@ -42,11 +44,19 @@ class RTMDetTeacher:
             self.session = ort.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnx and ONNX Runtime raise classes of their own, without a common base
-            raise ModelError(f"the teacher '{path}' cannot be loaded ({error}); give RTMDet-nano as ONNX") from error
-        self.input = self.session.get_inputs()[0].name
-        if len(self.session.get_outputs()) != len(STRIDES):
-            raise ModelError(f"the teacher '{path}' has not one output a stride of {STRIDES}; give RTMDet-nano as ONNX")
+            self.input = self.session.get_inputs()[0].name
+            shapes = [np.shape(output) for output in self._run(np.zeros((1, 64, 96, 3), np.uint8))]
+        except (OSError, DecodeError, *runtime_errors()) as error:
+            why = first_line(error)
+            raise ModelError(f"the teacher '{path}' cannot be run ({why}); give RTMDet-nano as ONNX") from error
+        wanted = [(1, 64 // stride, 96 // stride, 5) for stride in STRIDES]
+        if shapes != wanted:
+            raise ModelError(f"the teacher '{path}' gives {shapes} for 96x64, not {wanted}; give RTMDet-nano as ONNX")
+
+    def _run(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        """Outputs as they are for [N, H, W, 3] RGB."""
+        x = ((images[..., ::-1].astype(np.float32) - self.mean) / self.std).transpose(0, 3, 1, 2)
+        return list(self.session.run(None, {self.input: np.ascontiguousarray(x)}))
 
     def dense(self, images: npt.NDArray[np.uint8]) -> tuple[Boxes, npt.NDArray[np.float32]]:
         """What it answers at every cell.
@@ -57,9 +67,8 @@ class RTMDetTeacher:
         Returns:
             Boxes [N, M, 4] (x0 y0 x1 y1 in pixels) and scores [N, M] in 0..1, levels one after the other, rows first.
         """
-        x = ((images[..., ::-1].astype(np.float32) - self.mean) / self.std).transpose(0, 3, 1, 2)
         boxes, scores = [], []
-        for output, stride in zip(self.session.run(None, {self.input: np.ascontiguousarray(x)}), STRIDES, strict=True):
+        for output, stride in zip(self._run(images), STRIDES, strict=True):
             n, height, width = output.shape[:3]
             grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32) * stride
             found = np.concatenate([grid - output[..., 1:3], grid + output[..., 3:5]], -1)
