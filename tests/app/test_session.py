@@ -198,7 +198,8 @@ def test_heads_are_blurred_also_on_a_picture_that_is_paused(bench: Bench) -> Non
     while bench.session.take() is not None:
         pass
     bench.session.apply(replace(OPTIONS, head_blur=True))
-    assert not np.array_equal(bench.next().picture, PICTURE)
+    # A frame that was on its way when the pause began may still arrive, as it was made.
+    assert bench.next(lambda s: not np.array_equal(s.picture, PICTURE)).result.people
 
 
 def test_heatmaps_come_when_they_are_asked_for(bench: Bench) -> None:
