@@ -6,9 +6,10 @@ import argparse
 import sys
 from typing import NoReturn
 
+from vipose.models.networks.architecture import Fusion
 from vipose.runtime.errors import EXIT_USAGE
 
-__all__ = ["Parser", "crop_size", "positive", "rate"]
+__all__ = ["Parser", "crop_size", "fusion", "positive", "rate"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,3 +42,12 @@ def rate(text: str) -> float:
     if not 0 < number <= 1:
         raise argparse.ArgumentTypeError(f"{text}: want a number above 0 and up to 1, such as 0.0003")
     return number
+
+
+def fusion(text: str) -> Fusion:
+    """``1-cat`` as a place and an operator; raises ArgumentTypeError for anything else."""
+    stage, _, operator = text.partition("-")
+    try:
+        return Fusion(int(stage), operator)  # type: ignore[arg-type]  # it looks itself
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: want a stage 1 to 4 and add, mul or cat, such as 1-cat") from None

@@ -81,7 +81,7 @@ class SequenceBatch(NamedTuple):
         distribution: [N, T, K, h, w], targets of frames 1..T: distributions, or proportional to them.
         weight: [N, T, K].
         warp: [N, T, 2, 3] float64, heatmap cells of a frame to cells of the next.
-        shift: [N, T, K, 2] int64, by how many cells a warped prior is displaced on purpose.
+        shift: [N, T, K, 2] float32, by how many cells a warped prior is displaced on purpose.
         keep: [N, T, K], 0 where the prior of a joint is dropped.
     """
 

@@ -3,9 +3,9 @@
     vipose train t-vipnas --spatial RUN/best.pt --pack PACK ... --clips CLIPS ... --out RUN2
     vipose train t-vipnas --start FOUND.pt --spatial RUN/best.pt --pack PACK ... --clips CLIPS ... --out RUN2
 
-With --start the networks of a temporal search go on from the weights that it found, one architecture a frame. Without it, the
-first stage trains one network for all frames in the folder 'shared', and the others split it into T of their own. Targets are
-labels and, by half, the S-ViPNet's own answer on the frame.
+With --start the networks of a temporal search go on from the weights that it found, one architecture a frame; --fusion moves
+their fusion modules, which begin anew. Without --start, the first stage trains one network for all frames in the folder 'shared',
+and the others split it into T of their own. Targets are labels and, by half, the S-ViPNet's own answer on the frame.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vipose.models.arguments import Parser
+from vipose.models.arguments import Parser, fusion, rate
 from vipose.models.data.people import PackedPeople
 from vipose.models.data.sequences import Clips
 from vipose.models.networks.architecture import Architecture, Fusion
@@ -41,7 +41,7 @@ from vipose.models.training.schedule import Length
 from vipose.models.training.session import Session, add_session, session
 from vipose.models.training.spatial import check_joints
 from vipose.models.training.stages import train_stages
-from vipose.runtime.errors import InputError, ModelError
+from vipose.runtime.errors import InputError, ModelError, UsageError
 
 __all__ = ["TemporalRecipe", "load_networks", "main", "train"]
 
@@ -68,6 +68,7 @@ def train(
     out: Path,
     session: Session | None = None,
     start: Path | None = None,
+    fusion: Fusion | None = None,
 ) -> None:
     """Run or resume; ``out/best.pt`` holds the averaged weights and descriptions of the T networks.
 
@@ -79,6 +80,7 @@ def train(
         out: folder of the run.
         session: device, processes, length, loader.
         start: T networks to begin with, from ``vipose search temporal --extract`` or another run.
+        fusion: where and how they take in the heatmaps from now on; None leaves that.
 
     Raises:
         InputError, ModelError: ``start`` is not there or is something else.
@@ -92,6 +94,8 @@ def train(
             check_joints(keys[0].arch, packed)
     if start is not None:
         networks = load_networks(start)
+        if fusion is not None:
+            networks = [_fused_at(network, fusion) for network in networks]
         recipe = replace(recipe, archs=tuple(n.arch for n in networks), T=len(networks))
     elif len(recipe.archs) == 1:
         # One network for all frames learns from T times the data at first; then each frame gets its own.
@@ -159,9 +163,21 @@ def load_networks(path: Path) -> list[PoseNetwork]:
     return [network.eval() for network in networks]
 
 
+def _fused_at(network: PoseNetwork, fusion: Fusion) -> PoseNetwork:
+    """The network with a new fusion module at another place; all other weights stay."""
+    moved = build(replace(network.arch, fusion=fusion))
+    kept = {key: tensor for key, tensor in network.state_dict().items() if not key.startswith("fusion.")}
+    moved.load_state_dict(kept, strict=False)
+    return moved
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--start", type=Path, help="networks that 'vipose search temporal --extract' wrote")
+    parser.add_argument(
+        "--fusion", type=fusion, metavar="STAGE-OPERATOR",
+        help="where and how networks of --start take in the heatmaps from now on: stage 1 to 4, add, mul or cat",
+    )  # fmt: skip
     parser.add_argument(
         "--spatial", type=Path, nargs="+", required=True,
         help="best.pt of the S-ViPNet, one for all stages or one for each; a stage has the size that it was trained at",
@@ -172,8 +188,11 @@ def main(argv: list[str] | None = None) -> None:
     count, started = stages_of(argv, fresh=2)
     first = () if started else (14.0,)
     minutes = Length("minutes", (*first, *(33.0,) * (count - len(first))))
+    parser.add_argument("--rate", type=rate, metavar="R", help="largest learning rate, of every stage; less for a finish")
     add_session(parser, minutes, "per S-ViPNet" if started else "one network for all frames, then one for each")
     args = parser.parse_args(argv)
+    if args.fusion is not None and args.start is None:
+        raise UsageError("--fusion moves the fusion modules of networks that come with --start; give both")
     with session(args) as here:
         sizes = tuple(trained_size(args.spatial[min(stage, len(args.spatial) - 1)]) for stage in range(count))
         recipe = TemporalRecipe(
@@ -181,8 +200,8 @@ def main(argv: list[str] | None = None) -> None:
             minutes=minutes.amounts,
             batches=tuple(32 if width < 192 else 16 for width, _ in sizes),
             rates=((5e-4, *(3e-4,) * count) if started else (2e-3, *(8e-4,) * count))[:count],
-        ).lasting(here.length)
-        train(recipe, args.spatial, args.pack, args.clips, args.out, here, args.start)
+        ).lasting(here.length).with_rate(args.rate)
+        train(recipe, args.spatial, args.pack, args.clips, args.out, here, args.start, args.fusion)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def test_clip_windows_carry_heatmaps_as_the_runtime_does(tmp_path: Path) -> None
     assert sequence.images.shape == (4, 128, 96, 3)
     assert sequence.distribution.shape == (3, 17, 32, 24)
     heatmaps = encode_gaussian(np.full((17, 2), 12.0), (24, 32))
-    carried = carry(heatmaps, sequence.warp[0], np.zeros((17, 2), np.int64), np.ones(17, np.float32))
+    carried = carry(heatmaps, sequence.warp[0], np.zeros((17, 2), np.float32), np.ones(17, np.float32))
     expected = apply_affine(sequence.warp[0], np.array([[12.0, 12.0]]))[0]
     assert np.abs(decode(carried[None])[0, 0, :2] - expected).max() < 0.3
 
@@ -143,10 +143,13 @@ def test_spoilt_priors_move_and_vanish(people: PackedPeople) -> None:
     assert sequence.images.shape[0] == 4
     heatmaps = encode_gaussian(np.full((17, 2), 12.0), (24, 32))
     identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
-    shift = np.zeros((17, 2), np.int64)
+    shift = np.zeros((17, 2), np.float32)
     shift[0] = [3, -2]
+    shift[2] = [0.4, 1.7]
     keep = np.ones(17, np.float32)
     keep[1] = 0
     prior = carry(heatmaps, identity, shift, keep)
-    assert np.allclose(decode(prior[None])[0, 0, :2], [15, 10], atol=0.05)
+    found = decode(prior[None])[0, :, :2]
+    assert np.allclose(found[0], [15, 10], atol=0.05)
+    assert np.allclose(found[2], [12.4, 13.7], atol=0.05)
     assert prior[1].max() == 0

@@ -31,7 +31,7 @@ from vipose.models.training.propagation import (
 )
 from vipose.models.training.session import Session
 from vipose.runtime.cli import main as vipose
-from vipose.runtime.errors import InputError, UsageError
+from vipose.runtime.errors import EXIT_USAGE, InputError, UsageError
 from vipose.runtime.geometry import warp_heatmaps
 from vipose.runtime.graphs import PoseGraph
 
@@ -266,6 +266,26 @@ def test_found_networks_of_different_architectures_go_on_and_export(tmp_path: Pa
     assert vipose(["export", str(tmp_path / "run" / "best.pt"), "-o", str(tmp_path / "after")]) == 0
     after = PoseGraph(tmp_path / "after" / "t-vipnas-2.onnx").metadata.architecture
     assert architecture_from_json(after) == archs[1]
+
+
+def test_fusion_moves_and_everything_else_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pack, key = str(tiny_pack(tmp_path)), str(spatial_network(tmp_path))
+    archs = [replace(_build(FOUND), fusion=Fusion(stage, "add")) for stage in (4, 1)]
+    networks = torch.nn.ModuleList([build(arch) for arch in archs])
+    content = {"archs": [arch.to_json() for arch in archs], "state_dict": networks.state_dict(), "recipe": {}}
+    torch.save(content, tmp_path / "found.pt")
+    rest = ["--spatial", key, "--pack", pack, "--threads", "1", "--workers", "0"]
+    moved = ["--start", str(tmp_path / "found.pt"), "--fusion", "1-cat", "--rate", "1e-9", "--epochs", "0.5"]
+    assert vipose(["train", "t-vipnas", *moved, *rest, "--out", str(tmp_path / "run")]) == 0
+    after = temporal.load_networks(tmp_path / "run" / "best.pt")
+    assert [network.arch for network in after] == [replace(arch, fusion=Fusion(1, "cat")) for arch in archs]
+    for network, before in zip(after, networks, strict=True):
+        assert torch.allclose(network.first_convolution().weight, before.first_convolution().weight, atol=1e-6)
+    capsys.readouterr()
+    assert vipose(["train", "t-vipnas", *moved[2:4], *rest, "--out", str(tmp_path / "other")]) == EXIT_USAGE
+    assert "give both" in capsys.readouterr().err
+    assert vipose(["train", "t-vipnas", "--fusion", "5-cat", *rest, "--out", str(tmp_path / "other")]) == EXIT_USAGE
+    assert "1-cat" in capsys.readouterr().err
 
 
 def test_what_is_no_temporal_network_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
