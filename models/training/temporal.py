@@ -3,8 +3,8 @@
     vipose train t-vipnas --spatial RUN/best.pt --pack PACK ... --clips CLIPS ... --out RUN2
     vipose train t-vipnas --start FOUND.pt --spatial RUN/best.pt --pack PACK ... --clips CLIPS ... --out RUN2
 
-With --start the networks of a temporal search go on from the weights that it found, one architecture a frame; --fusion moves
-their fusion modules, which begin anew. Without --start, the first stage trains one network for all frames in the folder 'shared',
+With --start the networks of a temporal search go on from the weights that it found, one architecture a frame; --frames gives frames
+the network of another one to begin with, and --fusion moves the fusion modules, which begin anew. Without --start, the first stage trains one network for all frames in the folder 'shared',
 and the others split it into T of their own. Targets are labels and, by half, the S-ViPNet's own answer on the frame.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vipose.models.arguments import Parser, fusion, rate
+from vipose.models.arguments import Parser, fusion, positive, rate
 from vipose.models.data.people import PackedPeople
 from vipose.models.data.sequences import Clips
 from vipose.models.networks.architecture import Architecture, Fusion
@@ -69,6 +69,7 @@ def train(
     session: Session | None = None,
     start: Path | None = None,
     fusion: Fusion | None = None,
+    frames: Sequence[int] = (),
 ) -> None:
     """Run or resume; ``out/best.pt`` holds the averaged weights and descriptions of the T networks.
 
@@ -81,9 +82,11 @@ def train(
         session: device, processes, length, loader.
         start: T networks to begin with, from ``vipose search temporal --extract`` or another run.
         fusion: where and how they take in the heatmaps from now on; None leaves that.
+        frames: of frames 1, 2, ...: the frame whose network of ``start`` they begin with; empty for their own.
 
     Raises:
         InputError, ModelError: ``start`` is not there or is something else.
+        UsageError: it has no network of such a frame.
     """
     session = session or Session()
     torch.manual_seed(session.world.seed(recipe.seed))
@@ -94,6 +97,10 @@ def train(
             check_joints(keys[0].arch, packed)
     if start is not None:
         networks = load_networks(start)
+        if frames:
+            if max(frames) > len(networks):
+                raise UsageError(f"there is no frame {max(frames)} in '{start}'; it has {len(networks)} networks")
+            networks = [networks[frame - 1] for frame in frames]
         if fusion is not None:
             networks = [_fused_at(network, fusion) for network in networks]
         recipe = replace(recipe, archs=tuple(n.arch for n in networks), T=len(networks))
@@ -175,6 +182,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--start", type=Path, help="networks that 'vipose search temporal --extract' wrote")
     parser.add_argument(
+        "--frames", type=positive, nargs="+", default=[], metavar="FRAME",
+        help="frames whose networks of --start the frames begin with: 2 2 2 gives three frames that of the second",
+    )  # fmt: skip
+    parser.add_argument(
         "--fusion", type=fusion, metavar="STAGE-OPERATOR",
         help="where and how networks of --start take in the heatmaps from now on: stage 1 to 4, add, mul or cat",
     )  # fmt: skip
@@ -191,8 +202,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rate", type=rate, metavar="R", help="largest learning rate, of every stage; less for a finish")
     add_session(parser, minutes, "per S-ViPNet" if started else "one network for all frames, then one for each")
     args = parser.parse_args(argv)
-    if args.fusion is not None and args.start is None:
-        raise UsageError("--fusion moves the fusion modules of networks that come with --start; give both")
+    if args.start is None and (args.fusion is not None or args.frames):
+        raise UsageError("--frames and --fusion change networks that come with --start; give that too")
     with session(args) as here:
         sizes = tuple(trained_size(args.spatial[min(stage, len(args.spatial) - 1)]) for stage in range(count))
         recipe = TemporalRecipe(
@@ -201,7 +212,7 @@ def main(argv: list[str] | None = None) -> None:
             batches=tuple(32 if width < 192 else 16 for width, _ in sizes),
             rates=((5e-4, *(3e-4,) * count) if started else (2e-3, *(8e-4,) * count))[:count],
         ).lasting(here.length).with_rate(args.rate)
-        train(recipe, args.spatial, args.pack, args.clips, args.out, here, args.start, args.fusion)
+        train(recipe, args.spatial, args.pack, args.clips, args.out, here, args.start, args.fusion, args.frames)
 
 
 if __name__ == "__main__":

@@ -268,22 +268,27 @@ def test_found_networks_of_different_architectures_go_on_and_export(tmp_path: Pa
     assert architecture_from_json(after) == archs[1]
 
 
-def test_fusion_moves_and_everything_else_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_frames_take_over_networks_fusion_moves_and_everything_else_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pack, key = str(tiny_pack(tmp_path)), str(spatial_network(tmp_path))
-    archs = [replace(_build(FOUND), fusion=Fusion(stage, "add")) for stage in (4, 1)]
+    made = ((16, Fusion(4, "add")), (24, Fusion(1, "add")))
+    archs = [replace(_build({**FOUND, "stage4.width": width}), fusion=fusion) for width, fusion in made]
     networks = torch.nn.ModuleList([build(arch) for arch in archs])
     content = {"archs": [arch.to_json() for arch in archs], "state_dict": networks.state_dict(), "recipe": {}}
     torch.save(content, tmp_path / "found.pt")
     rest = ["--spatial", key, "--pack", pack, "--threads", "1", "--workers", "0"]
-    moved = ["--start", str(tmp_path / "found.pt"), "--fusion", "1-cat", "--rate", "1e-9", "--epochs", "0.5"]
+    moved = ["--start", str(tmp_path / "found.pt"), "--fusion", "1-cat", "--frames", "2", "1", "2", "--rate", "1e-9", "--epochs", "0.5"]
     assert vipose(["train", "t-vipnas", *moved, *rest, "--out", str(tmp_path / "run")]) == 0
     after = temporal.load_networks(tmp_path / "run" / "best.pt")
-    assert [network.arch for network in after] == [replace(arch, fusion=Fusion(1, "cat")) for arch in archs]
-    for network, before in zip(after, networks, strict=True):
+    begun = [1, 0, 1]
+    assert [network.arch for network in after] == [replace(archs[i], fusion=Fusion(1, "cat")) for i in begun]
+    for network, before in zip(after, [networks[i] for i in begun], strict=True):
         assert torch.allclose(network.first_convolution().weight, before.first_convolution().weight, atol=1e-6)
     capsys.readouterr()
     assert vipose(["train", "t-vipnas", *moved[2:4], *rest, "--out", str(tmp_path / "other")]) == EXIT_USAGE
-    assert "give both" in capsys.readouterr().err
+    assert "give that too" in capsys.readouterr().err
+    too_far = [*moved[:2], "--frames", "3", *rest, "--out", str(tmp_path / "other")]
+    assert vipose(["train", "t-vipnas", *too_far]) == EXIT_USAGE
+    assert "it has 2 networks" in capsys.readouterr().err
     assert vipose(["train", "t-vipnas", "--fusion", "5-cat", *rest, "--out", str(tmp_path / "other")]) == EXIT_USAGE
     assert "1-cat" in capsys.readouterr().err
 
