@@ -31,7 +31,7 @@ from vipose.models.tidy import merge_reductions, tidy
 from vipose.runtime.codec import dark_blur, sigma_at
 from vipose.runtime.errors import ModelError, OutputError
 from vipose.runtime.metadata import KEY, Codec, GraphMetadata, InputSpec, weights_sha256
-from vipose.runtime.shipped import SHIPPED_PRECISIONS, Precision, graph_file
+from vipose.runtime.shipped import EXPORTED_PRECISIONS, Precision, graph_file
 from vipose.runtime.skeleton import SKELETONS, Skeleton
 
 __all__ = [
@@ -304,7 +304,7 @@ def write_pose(
     network: PoseNetwork,
     folder: Path,
     metadata: GraphMetadata,
-    precisions: Sequence[Precision] = SHIPPED_PRECISIONS,
+    precisions: Sequence[Precision] = EXPORTED_PRECISIONS,
     crops: npt.NDArray[np.uint8] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Write a network in some precisions, ``NAME.onnx`` (fp16), ``NAME.fp32.onnx``, ``NAME.int8.onnx``, and the card ``NAME.json``.

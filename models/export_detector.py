@@ -25,7 +25,7 @@ from vipose.models.training.detection_eval import detect_picture, fit_calibratio
 from vipose.models.training.loop import load_checkpoint
 from vipose.runtime.errors import ModelError
 from vipose.runtime.metadata import GraphMetadata, InputSpec
-from vipose.runtime.shipped import SHIPPED_PRECISIONS, graph_file
+from vipose.runtime.shipped import EXPORTED_PRECISIONS, graph_file
 
 __all__ = ["FACTS", "NAME", "detector_metadata", "export_detector", "main", "write_detector"]
 
@@ -96,7 +96,7 @@ def write_detector(network: Detector, pixels: int, folder: Path, card: dict[str,
     folder.mkdir(parents=True, exist_ok=True)
     metadata = detector_metadata(network.arch, pixels, card)
     files = {}
-    for precision in SHIPPED_PRECISIONS:
+    for precision in EXPORTED_PRECISIONS:
         model, feeds, expected = export_detector(network)
         files[precision] = write_graph(model, folder / graph_file(NAME, precision), metadata, feeds, expected, precision)
     shown = {k: v for k, v in asdict(metadata).items() if k not in ("card", "sha256")}

@@ -14,9 +14,9 @@ from vipose.runtime.errors import ModelError, UsageError
 __all__ = [
     "AUTO",
     "DETECTOR",
+    "EXPORTED_PRECISIONS",
     "PRECISIONS",
     "PRECISION_CHOICES",
-    "SHIPPED_PRECISIONS",
     "GraphFile",
     "Precision",
     "Where",
@@ -38,8 +38,8 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 AUTO = "auto"
 PRECISION_CHOICES = (AUTO, *PRECISIONS)
 """How a precision may be asked for; ``auto`` is the first of :data:`PRECISIONS` in which a graph is there."""
-SHIPPED_PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32")
-"""In which graphs ship, all of them at least in the first; ``int8`` is there for networks that were exported so."""
+EXPORTED_PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32")
+"""In which a network is exported where nobody asks for others; all graphs that ship are there in the first."""
 Where = Literal["shipped", "own"]
 DETECTOR = "person-detector"
 _SUFFIX: dict[Precision, str] = {"fp16": ".onnx", "fp32": ".fp32.onnx", "int8": ".int8.onnx"}
@@ -130,8 +130,8 @@ def shipped_graph(name: str, precision: str = "fp16") -> Path:
     path = folder / graph_file(name, precision)
     if not path.is_file():
         there = ", ".join(p.name for p in sorted(folder.glob("*.onnx"))) or "none"
-        ships = precision in SHIPPED_PRECISIONS
-        remedy = "install vipose again" if ships else f"choose {' or '.join(SHIPPED_PRECISIONS)}, or 'vipose export' it"
+        others = shipped_files(name)
+        remedy = f"choose {' or '.join(others)}, or 'vipose export' it" if others else "install vipose again"
         raise ModelError(f"graph {path.name} is missing from this installation (there: {there}); {remedy}")
     return path
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vipose.runtime.errors import EXIT_OK, InputError, UsageError
-from vipose.runtime.shipped import PRECISIONS, SHIPPED_PRECISIONS, graph_file, graph_name
+from vipose.runtime.shipped import EXPORTED_PRECISIONS, PRECISIONS, graph_file, graph_name
 
 if TYPE_CHECKING:
     from vipose.models.export_run import ExportableRun
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="network name (default: as published, or by family: s-vipnas, efficientpose-a, ...)")
     parser.add_argument("--card", type=Path, help="JSON with what only people read: data, licences, recipe, figures")
     parser.add_argument(
-        "--precision", nargs="+", choices=PRECISIONS, default=list(SHIPPED_PRECISIONS), metavar="P",
-        help=f"one or more of {', '.join(PRECISIONS)} (default: {' '.join(SHIPPED_PRECISIONS)}); int8 also computes in 8 bits",
+        "--precision", nargs="+", choices=PRECISIONS, default=list(EXPORTED_PRECISIONS), metavar="P",
+        help=f"one or more of {', '.join(PRECISIONS)} (default: {' '.join(EXPORTED_PRECISIONS)}); int8 also computes in 8 bits",
     )  # fmt: skip
     parser.add_argument("--calibrate", type=Path, nargs="+", metavar="PACK", help="int8: people on whom ranges are measured")
     parser.add_argument("--crops", type=int, metavar="N", help="int8: how many people of the packs (default 128)")

@@ -26,6 +26,7 @@ __all__ = [
     "distort",
     "half_body_box",
     "mirror",
+    "paste",
     "random_view",
     "render",
 ]
@@ -59,6 +60,7 @@ class Augmentation:
         half_body_centre: middle of the new box, the part's ``extent`` or the ``mean`` of its joints.
         colour: gain of brightness and of channels, and bias, as a share; 0 leaves colours alone.
         grey, blur, erase: probabilities of a grey picture, of low resolution, of erased patches.
+        paste: probability that a piece of another person's crop hides a part of this one.
 
     Raises:
         UsageError: a probability outside 0..1, or bounds in the wrong order.
@@ -74,6 +76,7 @@ class Augmentation:
     grey: float = 0.05
     blur: float = 0.1
     erase: float = 0.15
+    paste: float = 0.0
     rotate_law: Law = "normal"
     box_law: Law = "uniform"
     shift_probability: float = 1.0
@@ -86,7 +89,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         chances = [f.name for f in fields(self) if f.name.endswith("_probability")]
-        for name in (*chances, "flip", "half_body", "half_body_upper", "grey", "blur", "erase"):
+        for name in (*chances, "flip", "half_body", "half_body_upper", "grey", "blur", "erase", "paste"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"augmentation {name} {getattr(self, name)} is no probability; give 0 to 1")
         if not 0 < self.scale[0] <= self.scale[1]:
@@ -103,6 +106,11 @@ _HRNET = replace(
 """The code of HRNet (Sun et al. 2019), which EfficientPose's and PoseNAS's come from; its half-body boxes are as mmpose's."""
 AUGMENTATIONS = {
     "default": Augmentation(),
+    # For networks that know their people by heart: further turns and scales, worse pictures, people in front of people.
+    "strong": Augmentation(
+        rotate=40, rotate_probability=0.6, scale=(0.65, 1.4), shift=0.12, half_body=0.2, colour=0.4, grey=0.08, blur=0.25,
+        erase=0.2, paste=0.35,
+    ),
     # ViPNAS (Xu et al. 2021), section 4.2: "random rotation ([-40, 40]) and random flip".
     "vipnas": replace(
         _GEOMETRY, rotate=40, rotate_probability=1.0, rotate_law="uniform", scale=(1.0, 1.0), shift=0.0, half_body=0.0
@@ -233,11 +241,30 @@ def mirror(affine: npt.NDArray[np.floating], width: int) -> npt.NDArray[np.float
 
 
 def render(
-    image: npt.NDArray[np.uint8], view: View, size: tuple[int, int], strength: Augmentation, rng: np.random.Generator
+    image: npt.NDArray[np.uint8],
+    view: View,
+    size: tuple[int, int],
+    strength: Augmentation,
+    rng: np.random.Generator,
+    other: npt.NDArray[np.uint8] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """The augmented network input [h, w, 3] uint8 of a view."""
+    """The augmented network input [h, w, 3] uint8 of a view; a piece of ``other`` is pasted into it where one is given."""
     out = np.asarray(cv2.warpAffine(image, view.affine, size, flags=cv2.INTER_LINEAR), np.uint8)
+    if other is not None:
+        paste(out, other, rng)
     return distort(out, strength, rng)
+
+
+def paste(image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Put a piece of another picture [h, w, 3], as wide and high as 15 to 45 % of this one, somewhere into this one."""
+    h, w = image.shape[:2]
+    high, wide = (max(1, int(side * rng.uniform(0.15, 0.45))) for side in (h, w))
+    zoom = rng.uniform(0.5, 1.0) * min(other.shape[0] / high, other.shape[1] / wide)
+    region = max(1, int(high * zoom)), max(1, int(wide * zoom))
+    top, left = (int(rng.integers(0, whole - part + 1)) for whole, part in zip(other.shape, region, strict=False))
+    y, x = int(rng.integers(0, h - high + 1)), int(rng.integers(0, w - wide + 1))
+    piece = other[top : top + region[0], left : left + region[1]]
+    image[y : y + high, x : x + wide] = cv2.resize(piece, (wide, high), interpolation=cv2.INTER_AREA)
 
 
 def distort(

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from vipose.models.arguments import Parser, crop_size, rate
-from vipose.models.data.people import PackedPeople, render
+from vipose.models.data.people import AUGMENTATIONS, PackedPeople, augmentation, render
 from vipose.models.data.split import training_probability
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.initialise import initialise_as_published
@@ -123,7 +123,10 @@ class PeopleStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         """One augmented person: crop, targets, weights."""
         size, strength = self.recipe.sizes[self.stage], self.recipe.augmentation
         view = self.people.view(row, size, strength, rng)
-        image = render(self.people.images[row], view, size, strength, rng)
+        # What never happens draws no number: recipes without it keep their random stream.
+        pasted = strength.paste > 0 and rng.random() < strength.paste
+        other = self.people.images[int(rng.integers(len(self.people)))] if pasted else None
+        image = render(self.people.images[row], view, size, strength, rng, other)
         target = self.people.targets(row, view, size, self.spec)
         return image, target.distribution * np.float32(self.scale), target.weight
 
@@ -227,6 +230,9 @@ def _parse(family: Family, argv: Sequence[str] | None) -> tuple[argparse.Namespa
     parser.add_argument(
         "--size", type=crop_size, nargs=len(recipe.sizes), metavar="WxH", help=f"crops, width and height ({sizes})"
     )
+    parser.add_argument(
+        "--augmentation", choices=AUGMENTATIONS, help="strength of the augmentation (that of the recipe)"
+    )
     parser.add_argument("--held-out", action="store_true", help="leave out the people whom searches validate on")
     batches = " ".join(map(str, recipe.batches))
     parser.add_argument("--batch", type=int, metavar="N", help=f"samples a step, of all processes together ({batches})")
@@ -262,6 +268,8 @@ def main(argv: Sequence[str] | None = None, family: Family = S_VIPNAS) -> None:
     refuse_imagenet(args.imagenet, family)
     arch = _network(family, recipe, args)
     recipe = replace(recipe, arch=arch, held_out=args.held_out, sizes=tuple(args.size or recipe.sizes))
+    if args.augmentation is not None:
+        recipe = replace(recipe, augmentation=augmentation(args.augmentation))
     start = from_checkpoint(args.start) if args.start is not None else None
     if args.imagenet is not None:
         start = from_imagenet(args.imagenet)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vipose.models.networks.base import PoseNetwork
+from vipose.models.networks.elastic import SuperNetwork
 from vipose.models.networks.registry import architecture_from_json, build
 from vipose.models.training.checkpoint import load_checkpoint, load_weights
 from vipose.models.training.recipes import Family
@@ -21,13 +22,35 @@ IMAGENET = "efficientnet-lite0"
 
 
 def from_checkpoint(path: Path) -> Start:
-    """Begin with ``best.pt`` of another run of the same architecture, or with what a search extracted.
+    """Begin with ``best.pt`` of another run, or with what a search extracted: of the same architecture, or of a smaller one.
+
+    A network that has more blocks goes on from the smaller one's function where blocks that were not yet trained change
+    nothing, as those of the "fused" family do (Net2Net, Chen et al. 2016); added channels begin at random.
 
     Raises:
         InputError, ModelError: it is not there, torn, or of another network; the last one when it is used.
     """
-    weights = load_network(path).state_dict()
-    return lambda network: load_weights(network, weights, path)
+    small = load_network(path)
+
+    def start(network: PoseNetwork) -> None:
+        if network.arch == small.arch or not _grow(small, network):
+            load_weights(network, small.state_dict(), path)
+
+    return start
+
+
+def _grow(small: PoseNetwork, network: PoseNetwork) -> bool:
+    """Put the weights of a smaller network into their places in a larger one; False where it does not lie within."""
+    alike = all(getattr(small.arch, name) == getattr(network.arch, name) for name in ("family", "joints", "fusion"))
+    if not alike:
+        return False
+    whole = SuperNetwork(network.arch)
+    try:
+        whole.embed(small)
+    except ValueError:
+        return False
+    network.load_state_dict(whole.network.state_dict())
+    return True
 
 
 def from_imagenet(source: str) -> Start:

@@ -15,6 +15,7 @@ from vipose.models.data.augment import (
     Camera,
     augmentation,
     half_body_box,
+    paste,
     random_view,
     render,
 )
@@ -129,9 +130,21 @@ def test_labels_stay_on_the_picture(name: str) -> None:
 
 def test_recipes_have_names_and_bounds() -> None:
     assert augmentation("default") == Augmentation()
-    with pytest.raises(UsageError, match="there is no augmentation 'strong'; choose from default, vipnas, mmpose"):
-        augmentation("strong")
+    with pytest.raises(UsageError, match="there is no augmentation 'wild'; choose from default, strong, vipnas"):
+        augmentation("wild")
     scales = {"scale": (1.2, 0.8)}, {"scale": (0.0, 1.0)}
     for wrong in (*scales, {"flip": 1.5}, {"rotate": -1.0}, {"shift_probability": -0.1}):
         with pytest.raises(UsageError, match="augmentation"):
             Augmentation(**wrong)  # type: ignore[arg-type]
+
+
+def test_pieces_of_others_are_pasted_within_bounds() -> None:
+    rng, other = np.random.default_rng(0), np.full((50, 70, 3), 255, np.uint8)
+    for _ in range(50):
+        image = np.zeros((128, 96, 3), np.uint8)
+        paste(image, other, rng)
+        rows, columns = (np.flatnonzero(image.any((axis, 2))) for axis in (1, 0))
+        assert 0.14 * 128 <= np.ptp(rows) + 1 <= 0.45 * 128 and 0.14 * 96 <= np.ptp(columns) + 1 <= 0.45 * 96
+    tiny = np.zeros((2, 2, 3), np.uint8)
+    paste(tiny, other[:1, :1], rng)
+    assert tiny.max() == 255

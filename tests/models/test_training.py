@@ -16,9 +16,12 @@ from vipose.models.data.pack import read_crops, write_pack
 from vipose.models.export import pose_metadata, write_pose
 from vipose.models.networks.fused import FusedArch, FusedPoseNet
 from vipose.models.training import spatial
+from vipose.models.training.checkpoint import load_checkpoint, save_checkpoint
 from vipose.models.training.loop import EMA, Budget, cross_entropy
 from vipose.models.training.session import Session
+from vipose.models.training.start import from_checkpoint
 from vipose.runtime.cli import main as vipose
+from vipose.runtime.errors import ModelError
 from vipose.runtime.graphs import PoseGraph
 
 TINY = FusedArch(stem=8, widths=(8, 8, 16, 16), depths=(0, 0, 1, 0), head=16)
@@ -55,6 +58,31 @@ def test_spatial_training_learns_resumes_and_exports(tmp_path: Path) -> None:
     assert heatmaps.shape == (3, 17, 32, 24)
     card = json.loads((tmp_path / "graphs" / "tiny.json").read_text())
     assert card["files"]["fp16"]["max_difference"] < 2e-2
+
+
+def test_a_larger_network_goes_on_from_a_smaller_one(tmp_path: Path) -> None:
+    small = FusedPoseNet(TINY).eval()
+    with torch.no_grad():
+        small.final.weight.normal_()
+    save_checkpoint(tmp_path / "small.pt", arch=TINY.to_json(), state_dict=small.state_dict())
+    start = from_checkpoint(tmp_path / "small.pt")
+    deeper, wider = FusedPoseNet(replace(TINY, depths=(0, 1, 3, 1))).eval(), FusedPoseNet(replace(TINY, head=32))
+    start(deeper)
+    image = torch.randn(1, 3, 128, 96)
+    with torch.inference_mode():
+        assert torch.equal(deeper(image), small(image))
+    start(wider)
+    assert torch.equal(wider.laterals[3][0].weight[:16], small.laterals[3][0].weight)
+    for other in (replace(TINY, depths=(0, 0, 0, 0)), replace(TINY, joints=18), replace(TINY, widths=(8, 8, 8, 16))):
+        with pytest.raises(ModelError, match="of another network"):
+            start(FusedPoseNet(other))
+
+
+def test_the_augmentation_of_a_run_is_chosen(tmp_path: Path) -> None:
+    words = ["train", "s-vipnas", "--pack", str(tiny_pack(tmp_path)), "--out", str(tmp_path / "run"), "--size", "32x32", "32x32"]
+    more = ["--augmentation", "strong", "--epochs", "0", "0.1", "--workers", "0", "--threads", "1", "--batch", "2"]
+    assert vipose([*words, *more]) == 0
+    assert load_checkpoint(tmp_path / "run" / "best.pt")["recipe"]["augmentation"]["paste"] > 0
 
 
 def test_export_of_something_else_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

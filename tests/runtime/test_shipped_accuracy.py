@@ -16,7 +16,7 @@ from vipose.runtime.evaluate.images import BOX_THRESHOLD, ImagesReport, evaluate
 from vipose.runtime.evaluate.still import StillPose
 from vipose.runtime.geometry import box_iou
 from vipose.runtime.graphs import PoseGraph
-from vipose.runtime.shipped import SHIPPED_PRECISIONS, shipped_folder, shipped_graph
+from vipose.runtime.shipped import read_card, shipped_folder, shipped_graph
 from vipose.runtime.skeleton import COCO17
 
 SPATIAL_COCO_AP50 = 0.67
@@ -28,8 +28,10 @@ DETECTOR_RECALL = 0.7
 DETECTOR_COCO_AP50 = 0.66
 """Box AP50 of the detector on the first pictures, at least (0.70 when it was made)."""
 PICTURES = 60
-PRECISION_AP = 0.005
-"""AP may differ by so much between the graph with fp16 weights and that with fp32 weights."""
+FP16_ERROR = 0.001
+"""Heatmaps (peaks of about 1) may differ by so much between fp16 weights and those that were trained."""
+INT8_AP = 0.01
+"""AP may be so much lower in 8 bits."""
 SELF_TEST_IOU = 0.7
 PROPAGATION_OKS = 0.6
 """Mean OKS of propagated against key-frame-only results on the demo clip, at least (0.74 when the graphs were made)."""
@@ -56,13 +58,14 @@ def _spatial(precision: str, name: str = "s-vipnas") -> ImagesReport:
 
 @needs_shared
 def test_key_frame_graph_on_real_people() -> None:
-    reports = {precision: _spatial(precision) for precision in SHIPPED_PRECISIONS}
-    ap50 = reports["fp16"].keypoints["coco"]["AP50"]
-    assert ap50 is not None and ap50 >= SPATIAL_COCO_AP50
-    ap = [reports[precision].keypoints["coco"]["AP"] or 0.0 for precision in SHIPPED_PRECISIONS]
-    assert abs(ap[0] - ap[1]) <= PRECISION_AP
-    eight = _spatial("int8").keypoints["coco"]["AP50"]
-    assert eight is not None and eight >= SPATIAL_COCO_AP50
+    half, eight = (_spatial(precision).keypoints["coco"] for precision in ("fp16", "int8"))
+    assert min(half["AP50"] or 0.0, eight["AP50"] or 0.0) >= SPATIAL_COCO_AP50
+    assert (eight["AP"] or 0.0) >= (half["AP"] or 1.0) - INT8_AP
+
+
+def test_weights_stored_in_half_precision_change_nothing() -> None:
+    for graph in (shipped_graph(name) for name in ("s-vipnas", "t-vipnas-1", "t-vipnas-2", "t-vipnas-3")):
+        assert read_card(graph)["files"]["fp16"]["max_difference"] <= FP16_ERROR
 
 
 @needs_shared
