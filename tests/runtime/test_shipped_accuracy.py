@@ -20,7 +20,9 @@ from vipose.runtime.shipped import read_card, shipped_folder, shipped_graph
 from vipose.runtime.skeleton import COCO17
 
 SPATIAL_COCO_AP50 = 0.67
-"""AP50 of the key-frame graph with labelled boxes on the first pictures, at least (0.70 when it was made, 0.69 in 8 bits)."""
+"""AP50 of the key-frame graph with labelled boxes on the first pictures, at least (0.69 when it was made, 0.68 in 8 bits)."""
+SPATIAL_COCO_AP = 0.36
+"""AP of the same, at least (0.38 when it was made, 0.38 in 8 bits)."""
 SINGLE_FRAME_COCO_AP50 = {"efficientpose-a": 0.52, "posenas-small": 0.34}
 """The same of the graphs of single-frame modes."""
 DETECTOR_RECALL = 0.7
@@ -33,8 +35,8 @@ FP16_ERROR = 0.001
 INT8_AP = 0.01
 """AP may be so much lower in 8 bits."""
 SELF_TEST_IOU = 0.7
-PROPAGATION_OKS = 0.6
-"""Mean OKS of propagated against key-frame-only results on the demo clip, at least (0.74 when the graphs were made)."""
+PROPAGATION_OKS = 0.8
+"""Mean OKS of propagated against key-frame-only results on the demo clip, at least (0.90 when the graphs were made)."""
 PROPAGATED_SHARE = 0.55
 """Share of people on frames whom the T graphs really posed: were they useless, all would become early key frames."""
 
@@ -60,6 +62,7 @@ def _spatial(precision: str, name: str = "s-vipnas") -> ImagesReport:
 def test_key_frame_graph_on_real_people() -> None:
     half, eight = (_spatial(precision).keypoints["coco"] for precision in ("fp16", "int8"))
     assert min(half["AP50"] or 0.0, eight["AP50"] or 0.0) >= SPATIAL_COCO_AP50
+    assert (half["AP"] or 0.0) >= SPATIAL_COCO_AP
     assert (eight["AP"] or 0.0) >= (half["AP"] or 1.0) - INT8_AP
 
 
