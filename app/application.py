@@ -16,6 +16,7 @@ from PySide6.QtCore import QObject, QSocketNotifier, Qt, Signal
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
+from vipose.app.core.measuring import tuned_line
 from vipose.app.core.settings import SettingsStore
 from vipose.app.widgets.theme import apply_theme
 from vipose.app.window import MainWindow
@@ -64,8 +65,7 @@ def run_application(source: str = "") -> int:
 def _settings() -> SettingsStore:
     """The user's settings over what 'vipose tune' has measured on this machine."""
     kept = read_tuned()
-    note = kept.problem if kept.tuned is None else f"tuned for this computer: {kept.tuned}"
-    return SettingsStore(tuned=kept.options, tuned_note=note)
+    return SettingsStore(tuned=kept.options, tuned_note=tuned_line(kept))
 
 
 def wait_for_threads(timeout_s: float = 2.0) -> None:

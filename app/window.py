@@ -116,7 +116,7 @@ class MainWindow(QMainWindow):
             return ComparePage(self._store, self._watch)
         from vipose.app.widgets.settings_page import SettingsPage
 
-        return SettingsPage(self._store, at_once=False)
+        return SettingsPage(self._store, at_once=False, make_quiet=self._make_quiet)
 
     def prepare(self) -> None:
         """Make the other pages, one a turn of the event loop, so that none has to be made while a picture moves."""
@@ -124,6 +124,19 @@ class MainWindow(QMainWindow):
         if missing and not self._closing:
             self.page(missing[0])
             self._later.start(0)
+
+    def _make_quiet(self) -> str:
+        """End what runs, so that this computer can be measured; returns why not, where something would be lost."""
+        reasons = self._busy()
+        if not reasons:
+            self.live.stop()
+            if COMPARE in self._pages:
+                self._pages[COMPARE].stop()
+        return " ".join(reasons)
+
+    def _busy(self) -> list[str]:
+        """What would be cut off by ending everything."""
+        return [said for page in self._pages.values() if (said := page.busy())]
 
     def _put(self, number: int, page: QWidget) -> None:
         empty = self._stack.widget(number)
@@ -276,7 +289,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """End every thread; asks first where that would end a recording or a batch."""
-        reasons = [said for page in self._pages.values() if (said := page.busy())]
+        reasons = self._busy()
         if reasons and not self._closing and not self._may_close(reasons):
             event.ignore()
             return

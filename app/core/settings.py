@@ -178,8 +178,7 @@ class SettingsStore:
             if changed == self._current:
                 return self._current
             self._current = changed
-            if not self._in_memory:
-                self._saver.save(_to_text(changed, self.defaults, self._schema))
+            self._save()
         self._listeners(changed)
         return changed
 
@@ -192,6 +191,22 @@ class SettingsStore:
                 stale = {name for name in mine if getattr(options, name) == self._tuned[name]}
                 changes |= {name: getattr(RunOptions(), name) for name in stale}
             return self.change(options=replace(options, **changes))
+
+    def retune(self, tuned: Mapping[str, Any], note: str) -> Settings:
+        """Take over what was just measured: these options are in use, and the defaults from now on.
+
+        Args:
+            tuned, note: as on construction.
+
+        Returns:
+            The settings after it.
+        """
+        with self._lock:
+            self._tuned, self.tuned_note = dict(tuned), note
+            self._current = replace(self._current, options=replace(self._current.options, **self._tuned))
+            self._save()
+        self._listeners(self._current)
+        return self._current
 
     def reset(self, group: str = "") -> Settings:
         """Back to the defaults: the options of one group of the table, or ("") everything but history and window."""
@@ -238,6 +253,10 @@ class SettingsStore:
     def close(self) -> None:
         """Wait for the last save; safe to call twice."""
         self.flush()
+
+    def _save(self) -> None:
+        if not self._in_memory:
+            self._saver.save(_to_text(self._current, self.defaults, self._schema))
 
     def _load(self) -> Settings:
         try:

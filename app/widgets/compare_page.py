@@ -84,6 +84,10 @@ class ComparePage(QWidget):
         """Nothing: closing ends a comparison, but nothing of it would be lost."""
         return ""
 
+    def stop(self) -> None:
+        """End what runs."""
+        self._comparison.stop()
+
     def close_down(self) -> None:
         """End every thread within two seconds; safe to call twice."""
         self._unsubscribe()

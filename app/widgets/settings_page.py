@@ -24,12 +24,13 @@ from PySide6.QtWidgets import (
 )
 
 from vipose.app.core.settings import KEPT_OPTIONS, THEMES, Settings, SettingsStore
-from vipose.app.widgets.editor_base import OptionEditor, sentence
+from vipose.app.widgets.editor_base import OptionEditor
 from vipose.app.widgets.icons import icon
 from vipose.app.widgets.option_editors import option_editor
 from vipose.app.widgets.path_editors import FolderEditor
 from vipose.app.widgets.settings_rows import SettingRow, SettingSection
 from vipose.app.widgets.theme import GAP, MARGIN, SPACING, set_role
+from vipose.app.widgets.tuning_bar import TuningBar
 from vipose.app.widgets.value_editors import ChoiceEditor, FormatsEditor
 from vipose.runtime.errors import UsageError, ViposeError
 from vipose.runtime.option import Option
@@ -56,7 +57,6 @@ _WHEN = {
     "source": "When the source is opened again",
     "": "With the next recording",
 }
-_NOT_TUNED = "these defaults suit most computers; 'vipose tune' in a terminal finds the best ones for this one"
 _LIST_WIDTH = 170
 _FILES = "Settings (*.json)"
 
@@ -67,13 +67,17 @@ class SettingsPage(QWidget):
     Args:
         store: the settings; every change goes through it.
         at_once: make all rows now; else a group at a time, so that a picture which plays meanwhile does not stand still.
+        make_quiet: see :class:`TuningBar`.
     """
 
     problem = Signal(object)
     """A ViposeError that the window shows."""
     _stored = Signal(object)
 
-    def __init__(self, store: SettingsStore, parent: QWidget | None = None, *, at_once: bool = True) -> None:
+    def __init__(
+        self, store: SettingsStore, parent: QWidget | None = None, *, at_once: bool = True,
+        make_quiet: Callable[[], str] = lambda: "",
+    ) -> None:  # fmt: skip
         super().__init__(parent)
         self._store = store
         self._pending = list(_groups().items())
@@ -88,9 +92,8 @@ class SettingsPage(QWidget):
         self._note = QLabel()
         self._note.setWordWrap(True)
         set_role(self._note, "hint")
-        self._tuned = QLabel(sentence(store.tuned_note or _NOT_TUNED))
-        self._tuned.setWordWrap(True)
-        set_role(self._tuned, "hint")
+        self.tuning = TuningBar(store, make_quiet)
+        self.tuning.problem.connect(self.problem)
         self._warning = QLabel()
         self._warning.setWordWrap(True)
         set_role(self._warning, "warning")
@@ -133,13 +136,14 @@ class SettingsPage(QWidget):
         return getattr(settings, name) if name in _OWN else getattr(settings.options, name)
 
     def busy(self) -> str:
-        """Nothing here takes long."""
+        """Nothing: closing ends a measurement, but only its half minute would be lost."""
         return ""
 
     def close_down(self) -> None:
         """Stop following the store and end what runs in the background; safe to call twice."""
         self._unsubscribe()
         self._next.stop()
+        self.tuning.close_down()
         for row in self.rows.values():
             row.editor.close_down()
 
@@ -168,10 +172,10 @@ class SettingsPage(QWidget):
         self._note.setText("All settings have their defaults.")
 
     def _rows_of(self, names: list[str]) -> list[SettingRow]:
-        default = self._store.defaults
+        defaults = self._store.defaults
         rows = []
         for name in names:
-            usual = getattr(default, name) if name in _OWN else getattr(default.options, name)
+            usual = self._value(name, defaults)
             editor = _own_editor(name, usual) if name in _OWN else option_editor(name)
             row = self.rows[name] = SettingRow(name, editor, _WHEN[editor.option.applies], usual)
             row.entered.connect(self._entered)
@@ -226,7 +230,7 @@ class SettingsPage(QWidget):
         page.setContentsMargins(GAP, MARGIN, GAP, MARGIN)
         page.setSpacing(MARGIN)
         page.addLayout(top)
-        page.addWidget(self._tuned)
+        page.addWidget(self.tuning)
         page.addWidget(self._warning)
         page.addLayout(middle, 1)
         page.addLayout(bottom)
@@ -243,7 +247,9 @@ class SettingsPage(QWidget):
             self._note.setText("")
 
     def _show(self, settings: Settings) -> None:
+        defaults = self._store.defaults
         for name, row in self.rows.items():
+            row.set_default(self._value(name, defaults))
             row.set_value(self._value(name, settings))
         for section in self.sections:
             section.refresh()
@@ -277,8 +283,8 @@ class SettingsPage(QWidget):
             self.list.blockSignals(False)
 
     def _reset_group(self, group: str) -> None:
-        default = self._store.defaults
-        own = {name: getattr(default, name) for name, option in _OWN.items() if option.group == group}
+        defaults = self._store.defaults
+        own = {name: getattr(defaults, name) for name, option in _OWN.items() if option.group == group}
         if own:
             self._store.change(**own)
         else:

@@ -68,6 +68,10 @@ class SettingRow(QWidget):
             self.editor.set_value(value)
         self.back.setVisible(value != self._default)
 
+    def set_default(self, value: Any) -> None:
+        """Where the arrow goes back to from now on; :meth:`set_value` shows it."""
+        self._default = value
+
     def matches(self, words: Sequence[str]) -> bool:
         """Whether all the words occur in what is said of this setting; they are in lower case."""
         return all(word in self._words for word in words)

@@ -65,11 +65,12 @@ def run(args: argparse.Namespace) -> int:
         return _reset(args.json)
     _check_keeping(args.dry_run)
     from vipose.runtime.tune.measure import demo_clip
+    from vipose.runtime.tune.record import tuned_by
     from vipose.runtime.tune.tuning import tune
 
     with _progress(args.quiet) as tick:
         tuning = tune(args.clip or demo_clip(), args.fps, seconds=args.seconds, modes=args.modes, tick=tick)
-    tuned = _tuned(tuning)
+    tuned = tuned_by(tuning)
     path = None if args.dry_run else write_tuned(tuned)
     if args.json:
         print(json.dumps(_as_dict(tuning, tuned, path), indent=1, ensure_ascii=False, allow_nan=False))
@@ -97,36 +98,13 @@ def _reset(as_json: bool) -> int:
     return EXIT_OK
 
 
-def _tuned(tuning: Tuning) -> Tuned:
-    from vipose.runtime.tune.store import Tuned, fingerprint, graph_hashes
-
-    setting = tuning.choice.row.setting
-    return Tuned(
-        fps=tuning.fps,
-        holds=tuning.choice.holds,
-        setting=str(setting),
-        options=setting.options(tuning.choice.row.network.longest),
-        machine=fingerprint(),
-        graphs=graph_hashes(setting.mode, setting.precision),
-        measured=tuple(_row(row) for row in tuning.rows),
-    )
-
-
-def _row(row: Any) -> dict[str, Any]:
-    one = row.setting
-    return {
-        "mode": one.mode, "period": one.period, "threads": one.threads, "detect_every": one.detect_every,
-        "precision": one.precision, "ap": None if row.accuracy is None else round(row.accuracy, 4),
-        "median_ms": round(row.median_ms, 3), "p95_ms": round(row.p95_ms, 3), "fps": round(row.fps, 1),
-        "frames": row.frames, "people": round(row.people, 2),
-    }  # fmt: skip
-
-
 def _as_dict(tuning: Tuning, tuned: Tuned, path: Path | None) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from vipose.runtime.tune.record import figures
+
     return {
-        **asdict(tuned), "chosen": _row(tuning.choice.row), "provider": tuning.provider, "notes": list(tuning.notes),
+        **asdict(tuned), "chosen": figures(tuning.choice.row), "provider": tuning.provider, "notes": list(tuning.notes),
         "kept": None if path is None else str(path),
     }  # fmt: skip
 

@@ -63,7 +63,7 @@ def test_the_page_goes_back_to_what_is_tuned_and_says_so(qtbot: QtBot, store: Se
     page = SettingsPage(store)
     qtbot.addWidget(page)
     page.show()
-    assert page._tuned.text() == "Tuned for this computer: as it is."
+    assert page.tuning.said.text() == "Tuned for this computer: as it is."
     assert not page.rows["period"].back.isVisible()
     store.change_options(period=4, detect_every=9)
     assert page.rows["period"].back.isVisible()
@@ -74,7 +74,7 @@ def test_the_page_goes_back_to_what_is_tuned_and_says_so(qtbot: QtBot, store: Se
     page.close_down()
     plain = SettingsPage(SettingsStore(store.path.with_name("other.json")))
     qtbot.addWidget(plain)
-    assert "'vipose tune'" in plain._tuned.text()
+    assert "measure this one" in plain.tuning.said.text()
     plain.close_down()
 
 
