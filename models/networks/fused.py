@@ -1,7 +1,6 @@
 """Dense ("fused") pose networks: plain residual 3x3 convolutions that ONNX Runtime runs at the peak per MAC.
 
-An encoder of four stages (strides 4, 8, 16, 32) and a top-down head that adds lateral 1x1 convolutions and nearest
-up-sampling back to stride 4.
+An encoder of four stages (strides 4, 8, 16, 32) under a top-down head.
 
 The output is logits: a softmax over positions makes a distribution, and the factor 2 pi sigma^2 gives a sure joint a
 peak of about 1. It learns from the first step where mean squared error needs thousands, and a spread or split map has
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vipose.models.networks.architecture import Architecture, Output
-from vipose.models.networks.base import PoseNetwork, conv_bn
+from vipose.models.networks.base import conv_bn
+from vipose.models.networks.top_down import TopDownPoseNet
 
 __all__ = ["FusedArch", "FusedPoseNet"]
 
@@ -56,7 +56,7 @@ class BasicBlock(nn.Module):
         return functional.relu(x + self.conv2(self.conv1(x)))
 
 
-class FusedPoseNet(PoseNetwork):
+class FusedPoseNet(TopDownPoseNet):
     """Crops (and heatmaps, where ``arch.fusion`` is set) to logits [N, K, H / 4, W / 4]."""
 
     arch: FusedArch
@@ -68,23 +68,11 @@ class FusedPoseNet(PoseNetwork):
         for inputs, width, depth in zip((arch.stem, *arch.widths), arch.widths, arch.depths, strict=False):
             stages.append(nn.Sequential(conv_bn(inputs, width, 3, 2), *(BasicBlock(width) for _ in range(depth))))
         self.stages = nn.ModuleList(stages)
-        head = (arch.head // 2, arch.head, arch.head, arch.head)
-        self.laterals = nn.ModuleList(conv_bn(w, h, 1, relu=False) for w, h in zip(arch.widths, head, strict=True))
-        self.smooth = nn.ModuleList(conv_bn(h, h) for h in head[:3])
-        self.narrow = conv_bn(arch.head, arch.head // 2, 1, relu=False)
-        self.final = nn.Conv2d(arch.head // 2, arch.joints, 1)
-        if not self.final.weight.is_meta:  # drawing on the meta device imports half of PyTorch's compiler
-            nn.init.normal_(self.final.weight, std=0.01)
-        self.set_fusion()
-
-    def fusion_site(self, stage: int) -> tuple[int, int]:
-        return self.arch.widths[stage - 1], 2 ** (stage - 1)
+        self.add_head(arch.widths, arch.head)
 
     def parts(self) -> list[tuple[str, nn.Module]]:
         blocks = [(f"stages.{s}.{name}", m) for s, stage in enumerate(self.stages) for name, m in stage.named_children()]
-        head = [(f"{n}.{i}", m) for n in ("laterals", "smooth") for i, m in enumerate(getattr(self, n))]
-        named = [("stem", self.stem), *blocks, *head, ("narrow", self.narrow), ("final", self.final)]
-        return named + ([("fusion", self.fusion)] if self.fusion is not None else [])
+        return [("stem", self.stem), *blocks, *self.head_parts()]
 
     def forward(self, image: Tensor, previous: Tensor | None = None) -> Tensor:
         x = self.stem(image)
@@ -92,11 +80,4 @@ class FusedPoseNet(PoseNetwork):
         for number, stage in enumerate(self.stages, 1):
             x = self.fuse(number, stage(x), previous)
             features.append(x)
-        top = functional.relu(self.laterals[3](features[3]))
-        for level in (2, 1, 0):
-            # The 1x1 convolution comes before the up-sampling: the same map for a quarter of the MACs.
-            coarse = self.narrow(top) if level == 0 else top
-            up = functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
-            top = self.smooth[level](functional.relu(self.laterals[level](features[level]) + up))
-        logits: Tensor = self.final(top)
-        return logits
+        return self.top_down(features)

@@ -126,6 +126,7 @@ class FusedLite0(nn.Module):
         blocks: which of Lite0's blocks 5 to 14 are kept; 5, 8 and 11 change shapes and must be among them.
     """
 
+    quarter_width = 24
     widths = (40, 112, 192)
 
     def __init__(self, blocks: tuple[int, ...]) -> None:
@@ -139,13 +140,20 @@ class FusedLite0(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         _, eighth = self.stem(x)
-        x = eighth
+        sixteenth = self.sixteenth(eighth)
+        return eighth, sixteenth, self.thirty_second(sixteenth)
+
+    def sixteenth(self, x: Tensor) -> Tensor:
+        """Features [N, 40, H / 8, W / 8] to [N, 112, H / 16, W / 16]."""
         for block in self.middle.values():
             x = block(x)
-        sixteenth = x
+        return x
+
+    def thirty_second(self, x: Tensor) -> Tensor:
+        """Features [N, 112, H / 16, W / 16] to [N, 192, H / 32, W / 32]."""
         for block in self.deep.values():
             x = block(x)
-        return eighth, sixteenth, x
+        return x
 
 
 def imagenet_checkpoint(version: int = 0) -> Path:

@@ -9,6 +9,7 @@ from vipose.models.networks.base import PoseNetwork
 from vipose.models.networks.efficientpose import EfficientPose, EfficientPoseArch
 from vipose.models.networks.fused import FusedArch, FusedPoseNet
 from vipose.models.networks.hrnet import HRNet, HRNetArch
+from vipose.models.networks.lite0_pose import Lite0PoseArch, Lite0PoseNet
 from vipose.models.networks.mobilenetv3 import MobileNetV3Arch, MobileNetV3PoseNet
 from vipose.models.networks.posenas import PoseNAS, PoseNASArch
 from vipose.models.networks.resnet50 import ResNet50Arch, ResNet50PoseNet
@@ -19,6 +20,7 @@ FAMILIES: dict[str, tuple[type[Architecture], type[PoseNetwork]]] = {
     "efficientpose": (EfficientPoseArch, EfficientPose),
     "fused": (FusedArch, FusedPoseNet),
     "hrnet": (HRNetArch, HRNet),
+    "lite0": (Lite0PoseArch, Lite0PoseNet),
     "mobilenetv3": (MobileNetV3Arch, MobileNetV3PoseNet),
     "posenas": (PoseNASArch, PoseNAS),
     "resnet50": (ResNet50Arch, ResNet50PoseNet),

@@ -6,6 +6,7 @@ from vipose.models.search.space import Space
 from vipose.models.search.spaces_efficientpose import PAPER_EFFICIENTPOSE_LARGE, PAPER_EFFICIENTPOSE_SMALL
 from vipose.models.search.spaces_fused import FAST_FUSED
 from vipose.models.search.spaces_hrnet import FAST_HRNET, PAPER_HRNET
+from vipose.models.search.spaces_lite0 import FAST_LITE0
 from vipose.models.search.spaces_mobilenetv3 import FAST_MOBILENETV3, PAPER_MOBILENETV3
 from vipose.models.search.spaces_posenas import FAST_POSENAS, PAPER_POSENAS
 from vipose.models.search.spaces_resnet50 import FAST_RESNET50, PAPER_RESNET50
@@ -14,7 +15,7 @@ from vipose.runtime.errors import InputError
 __all__ = ["SPACES", "elastic_space", "space"]
 
 _ALL = (
-    FAST_FUSED, FAST_HRNET, FAST_MOBILENETV3, FAST_POSENAS, FAST_RESNET50, PAPER_EFFICIENTPOSE_LARGE,
+    FAST_FUSED, FAST_HRNET, FAST_LITE0, FAST_MOBILENETV3, FAST_POSENAS, FAST_RESNET50, PAPER_EFFICIENTPOSE_LARGE,
     PAPER_EFFICIENTPOSE_SMALL, PAPER_HRNET, PAPER_MOBILENETV3, PAPER_POSENAS, PAPER_RESNET50
 )  # fmt: skip
 SPACES: dict[str, Space] = {s.name: s for s in _ALL}

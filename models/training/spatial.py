@@ -24,6 +24,7 @@ from vipose.models.data.people import AUGMENTATIONS, PackedPeople, augmentation,
 from vipose.models.data.split import training_probability
 from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.initialise import initialise_as_published
+from vipose.models.networks.lite0_pose import Lite0PoseArch
 from vipose.models.networks.named import PUBLISHED_NETWORKS, read_architecture
 from vipose.models.networks.registry import build
 from vipose.models.training.checkpoint import draw_seed
@@ -37,6 +38,7 @@ from vipose.models.training.start import (
     add_imagenet,
     from_checkpoint,
     from_imagenet,
+    from_trunk,
     load_network,
     refuse_imagenet,
 )
@@ -61,6 +63,7 @@ TEXTS = {
 
     vipose train s-vipnas --pack PACK [PACK ...] --out RUN --minutes 37 70
     vipose train s-vipnas --start FOUND.pt --pack PACK [PACK ...] --out RUN --minutes 0 60
+    vipose train s-vipnas --trunk DETECTOR.pt --pack PACK [PACK ...] --out RUN --minutes 0 200
     vipose train s-vipnas --arch s-vipnas-mbv3 --recipe published --pack PACK [PACK ...] --out RUN
 
 Recipe 'vipose' (cross-entropy over positions for networks that put out logits, AdamW) spends minutes at 128x96 and 256x192, each
@@ -220,6 +223,9 @@ def _parse(family: Family, argv: Sequence[str] | None) -> tuple[argparse.Namespa
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished one is resumed")
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("--start", type=Path, help="best.pt of another run, or what a search extracted, to begin with")
+    begin.add_argument(
+        "--trunk", type=Path, metavar="DETECTOR.pt", help="begin with the trunk of a person detector, for networks of family lite0"
+    )
     add_imagenet(begin, family.imagenet)
     parser.add_argument("--arch", help=f"name of a network or JSON file (default: that of --start, else {family.arch})")
     shown = recipe.output or "as the network's description says"
@@ -248,6 +254,8 @@ def _network(family: Family, recipe: SpatialRecipe, args: argparse.Namespace) ->
         name, arch = read_architecture(args.arch)
     elif args.start is not None:
         name, arch = str(args.start), load_network(args.start).arch
+    elif args.trunk is not None and not family.kinds:
+        name, arch = "lite0", Lite0PoseArch()
     elif family.kinds:
         name, arch = read_architecture(family.arch)
         arch = replace(arch, joints=len(PackedPeople(args.pack, memory_mib=0).skeleton))
@@ -262,6 +270,14 @@ def _network(family: Family, recipe: SpatialRecipe, args: argparse.Namespace) ->
     return replace(arch, output=output)
 
 
+def _start(args: argparse.Namespace) -> Start | None:
+    if args.start is not None:
+        return from_checkpoint(args.start)
+    if args.trunk is not None:
+        return from_trunk(args.trunk)
+    return None if args.imagenet is None else from_imagenet(args.imagenet)
+
+
 def main(argv: Sequence[str] | None = None, family: Family = S_VIPNAS) -> None:
     """``vipose train`` of a family."""
     args, recipe = _parse(family, argv)
@@ -270,9 +286,7 @@ def main(argv: Sequence[str] | None = None, family: Family = S_VIPNAS) -> None:
     recipe = replace(recipe, arch=arch, held_out=args.held_out, sizes=tuple(args.size or recipe.sizes))
     if args.augmentation is not None:
         recipe = replace(recipe, augmentation=augmentation(args.augmentation))
-    start = from_checkpoint(args.start) if args.start is not None else None
-    if args.imagenet is not None:
-        start = from_imagenet(args.imagenet)
+    start = _start(args)
     with session(args) as here:
         check_joints(arch, PackedPeople(args.pack, memory_mib=0))
         recipe = recipe.lasting(here.length).with_batch(args.batch).with_rate(args.rate)

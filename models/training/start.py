@@ -1,4 +1,4 @@
-"""What a training begins with: weights of another run, an ImageNet classifier, or the initialisation of a paper."""
+"""What a training begins with: weights of another run, a detector's trunk, an ImageNet classifier, or a paper's initialisation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 
 from vipose.models.networks.base import PoseNetwork
 from vipose.models.networks.elastic import SuperNetwork
+from vipose.models.networks.lite0 import load_imagenet
+from vipose.models.networks.lite0_pose import Lite0PoseNet
 from vipose.models.networks.registry import architecture_from_json, build
 from vipose.models.training.checkpoint import load_checkpoint, load_weights
 from vipose.models.training.recipes import Family
 from vipose.runtime.errors import InputError, ModelError, UsageError
 
-__all__ = ["Start", "add_imagenet", "from_checkpoint", "from_imagenet", "load_network", "refuse_imagenet"]
+__all__ = ["Start", "add_imagenet", "from_checkpoint", "from_imagenet", "from_trunk", "load_network", "refuse_imagenet"]
 
 Start = Callable[[PoseNetwork], None]
 """Puts first weights into a network that was just built, on the CPU."""
@@ -70,6 +72,36 @@ def from_imagenet(source: str) -> Start:
     def start(network: PoseNetwork) -> None:
         assert isinstance(network, EfficientPose)  # refuse_imagenet has looked
         print(f"vipose: began with {source}: {remap(weights, network)}", file=sys.stderr, flush=True)
+
+    return start
+
+
+def from_trunk(path: Path) -> Start:
+    """Begin with the trunk of a person detector, which has learned from ImageNet and from people; blocks that the detector has
+    left out come from ImageNet.
+
+    Args:
+        path: ``detector.pt`` of ``vipose train person-detector``.
+
+    Raises:
+        InputError, ModelError: there is no such file, or it holds no detector; when it is used, ImageNet weights are missing.
+        UsageError: when it is used on a network without such a trunk.
+    """
+    saved = load_checkpoint(path)
+    if saved is None:
+        raise InputError(f"{path} does not exist; give detector.pt of a run of 'vipose train person-detector'")
+    trunk = {key.removeprefix("backbone."): value for key, value in saved.get("average", {}).items() if key.startswith("backbone.")}
+    if not trunk:
+        raise ModelError(f"{path} holds no detector; give detector.pt of a run of 'vipose train person-detector'")
+
+    def start(network: PoseNetwork) -> None:
+        if not isinstance(network, Lite0PoseNet):
+            raise UsageError(f"--trunk is for networks of family 'lite0', this one is of family '{network.arch.family}'; see --arch")
+        own = network.backbone.state_dict()
+        if not own.keys() <= trunk.keys():
+            load_imagenet(network.backbone)
+            own = network.backbone.state_dict()
+        load_weights(network.backbone, own | {key: value for key, value in trunk.items() if key in own}, path)
 
     return start
 
