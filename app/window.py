@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QMessageBo
 
 from vipose.app.core.cameras import CameraWatch
 from vipose.app.core.drop import Drop
+from vipose.app.core.phases import Phase
 from vipose.app.core.problems import Problem, Remedy, explain_provider, explain_settings
 from vipose.app.core.session import SessionStatus
 from vipose.app.core.settings import Settings, SettingsStore
@@ -208,6 +209,11 @@ class MainWindow(QMainWindow):
         if notice is not None:
             self.show_problem(notice)
 
+    def _end_measurement(self, status: SessionStatus) -> None:
+        """What is opened while this computer is measured would spoil the figures; whoever opens it wants it more."""
+        if status.phase is Phase.OPENING and SETTINGS in self._pages:
+            self._pages[SETTINGS].tuning.cancel()
+
     def show_about(self) -> None:
         """Versions and licences."""
         show_about(self)
@@ -228,6 +234,7 @@ class MainWindow(QMainWindow):
         self._stored.connect(self._follow, queued)
         self._unsubscribe = self._store.subscribe(self._stored.emit)
         self.live.controller.status_changed.connect(self._say_provider)
+        self.live.controller.status_changed.connect(self._end_measurement)
         self.live.settings_asked.connect(lambda: self.show_page(SETTINGS))
         self.live.open_results_asked.connect(self.open_results)
         self.live.source_bar.elsewhere.connect(self._take_drop)

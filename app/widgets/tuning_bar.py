@@ -62,10 +62,15 @@ class TuningBar(QWidget):
         if self._measuring is not None:
             self._measuring.close()
 
-    def _clicked(self) -> None:
+    def cancel(self) -> None:
+        """End a measurement soon, if there is one, and keep nothing of it."""
         if self._measuring is not None:
             self._measuring.cancel()
             self.button.setEnabled(False)
+
+    def _clicked(self) -> None:
+        if self._measuring is not None:
+            self.cancel()
             return
         disturbing = self._make_quiet()
         if disturbing:

@@ -11,6 +11,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from vipose.app.core.measuring import RATES, Measuring
+from vipose.app.core.phases import Phase
+from vipose.app.core.session import SessionStatus
 from vipose.app.core.settings import SettingsStore
 from vipose.app.widgets.settings_page import SettingsPage
 from vipose.app.window import SETTINGS, MainWindow
@@ -159,5 +161,8 @@ def test_the_window_ends_what_runs_but_no_recording(
     monkeypatch.setattr(window.live, "stop", lambda: stopped.append(True))
     page.tuning.button.click()
     assert stopped and machine.ticking.wait(10)
+    window.live.controller.status_changed.emit(SessionStatus(phase=Phase.OPENING))
+    qtbot.waitUntil(lambda: page.tuning.button.text() != "Cancel", timeout=10_000)  # what is opened ends it
+    page.tuning.button.click()
     window.close()
     assert not [thread.name for thread in threading.enumerate() if thread.name == "vipose-measuring"]
