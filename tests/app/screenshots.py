@@ -30,6 +30,7 @@ def main() -> None:
         home = Path(made) / "coach"
         home.mkdir()
         os.environ["HOME"] = str(home)
+        os.environ.pop("VIPOSE_TUNED", None)
         os.environ["XDG_CONFIG_HOME"] = str(home / ".config")
         os.environ.setdefault("QT_QPA_PLATFORM", "xcb")
         _take_all(args.folder.resolve(), args.only)
