@@ -1,7 +1,7 @@
 """Pose networks that begin with ImageNet: the fused EfficientNet-Lite0 of the person detector under a top-down head.
 
-Few people are labelled; a trunk that has seen a million pictures needs fewer of them. Its early stages are dense, so it runs
-and trains about as fast as the "fused" family (:mod:`vipose.models.networks.lite0` says how).
+A trunk that has seen a million pictures learns people sooner than one that has seen none. Its early stages are dense, so it
+runs and trains about as fast as the "fused" family (:mod:`vipose.models.networks.lite0` says how).
 """
 
 from __future__ import annotations
