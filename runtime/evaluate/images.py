@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vipose.runtime.evaluate.annotations import Annotations, Row, load_picture, truth_arrays
+from vipose.runtime.evaluate.examples import rank_people
 from vipose.runtime.evaluate.still import StageClock, StillPose, box_corners, instance_scores, oks_nms
 from vipose.runtime.metrics.coco import Scores, box_scores, keypoint_scores
 from vipose.runtime.metrics.mot import assign
@@ -62,6 +63,8 @@ class ImagesReport:
         pictures, people: by source and for ``all``; people are the labelled ones that count for keypoints.
         joints: names, in the order of all scores by joint.
         keypoints: rows of :data:`vipose.runtime.metrics.coco.KEYPOINT_SCORES`, by source; None without areas of people.
+        mean_oks: by source, of people with ``examples.MIN_JOINTS`` labelled joints or more; 0 counts for those who were not
+            found. Unlike AP it does not depend on scores. None for a source without anybody, or without areas at all.
         boxes: rows of :data:`vipose.runtime.metrics.coco.BOX_SCORES`, by source; None with labelled boxes.
         pck: PCK@0.2 of the longer side of the labelled box, by source.
         pckh, pckh_fine: PCKh@0.5 and PCKh@0.1, by source; None where no person has a ``head_box``.
@@ -77,6 +80,7 @@ class ImagesReport:
     people: dict[str, int]
     joints: tuple[str, ...]
     keypoints: dict[str, Scores] | None
+    mean_oks: dict[str, float | None] | None
     boxes: dict[str, Scores] | None
     pck: dict[str, PckScore]
     pckh: dict[str, PckScore] | None
@@ -224,6 +228,7 @@ def _report(annotations: Annotations, pose: StillPose, detected: bool, out: _Col
             name: keypoint_scores(data, out.results, pose.skeleton, image_ids=ids) for name, ids in sources.items()
         }
         if annotations.protocol == "coco" else None,
+        mean_oks=_mean_oks(annotations, sources, pose, out) if annotations.protocol == "coco" else None,
         boxes={name: box_scores(data, out.box_results, image_ids=ids) for name, ids in sources.items()}
         if detected else None,
         pck={name: _pck(rows, pose, out) for name, rows in people.items()},
@@ -236,6 +241,18 @@ def _report(annotations: Annotations, pose: StillPose, detected: bool, out: _Col
         poses=out.poses,
         notes=annotations.notes + _notes(out),
     )  # fmt: skip
+
+
+def _mean_oks(
+    annotations: Annotations, sources: dict[str, list[int]], pose: StillPose, out: _Collected
+) -> dict[str, float | None]:
+    """Over the people of the sheet, by source."""
+    people, means = rank_people(annotations, out.poses, pose.skeleton), {}
+    for name, ids in sources.items():
+        inside = set(ids)
+        values = [person.oks for person in people if person.image_id in inside]
+        means[name] = float(np.mean(values)) if values else None
+    return means
 
 
 def _pck(people: Sequence[Row], pose: StillPose, out: _Collected) -> PckScore:

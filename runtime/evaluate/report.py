@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from vipose.runtime.evaluate.against import AgainstReport
+from vipose.runtime.evaluate.examples import MIN_JOINTS
 from vipose.runtime.evaluate.images import ALL, ImagesReport, Percentiles
 from vipose.runtime.evaluate.sequence import JOINT_BOX_FRACTION, MATCH_OKS, SequenceReport
-from vipose.runtime.metrics.agreement import RunFigures
+from vipose.runtime.metrics.agreement import PhaseOks, RunFigures
 from vipose.runtime.metrics.coco import BOX_SCORES, KEYPOINT_SCORES, Scores
 from vipose.runtime.metrics.mot import MotScore
 from vipose.runtime.metrics.pck import MPII_GROUPS, PckScore, mpii_groups
@@ -62,6 +63,9 @@ def images_text(report: ImagesReport, skeleton: Skeleton) -> str:
     if report.boxes is not None:
         lines += ["", "Boxes (COCO, IoU; people with and without labelled joints)"]
         lines += _scores_table(BOX_SCORES, report.boxes, counts)
+    if report.mean_oks is not None:
+        shares = [f"{name} {_share(value)}" for name, value in report.mean_oks.items()]
+        lines += ["", f"Mean OKS (people with {MIN_JOINTS} labelled joints or more, 0 if not found): {', '.join(shares)}"]
     lines += ["", "PCK@0.2 (joints within 0.2 of the longer side of the labelled box)"]
     lines += _pck_table(report.pck, skeleton)
     if report.pckh is not None and report.pckh_fine is not None:
@@ -154,6 +158,7 @@ def against_text(report: AgainstReport) -> str:
         f"people on frames: {a.matched} of {found} matched, {a.missed} missed, {a.extra} extra",
         f"id switches: {a.tracking.switches}",
         f"{kind} keypoints, OKS of matched people: mean {_share(a.mean_oks)}, lowest tenth below {_share(a.low_oks)}",
+        f"by frames since the key frame: {_phases(a.phases)}",
         "",
     ]
     rows = [_figures("result", a.result), _figures("reference", a.reference)]
@@ -161,6 +166,11 @@ def against_text(report: AgainstReport) -> str:
     rows.append(["ratio", "", "", "", "", ratio, _share(report.total_ratio), _share(report.pose_ratio)])
     head = ["", "people", "key", "forced", "forced/key", "jitter", "ms a frame", "pose ms a person"]
     return "\n".join(lines + table(head, rows))
+
+
+def _phases(phases: Sequence[PhaseOks]) -> str:
+    named = [f"{'key' if p.phase == 0 else p.phase} {_share(p.mean_oks)} ({p.people} people)" for p in phases]
+    return ", ".join(named) or "-"
 
 
 def _ratio(value: float | None, reference: float | None) -> str:

@@ -19,7 +19,7 @@ from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.types import FrameResult, PersonResult
 
 __all__ = [
-    "PAIR_OKS", "SURE", "Agreement", "FrameMatch", "RunFigures", "RunMatch", "compare_matched", "compare_runs", "match_runs",
+    "PAIR_OKS", "SURE", "Agreement", "FrameMatch", "PhaseOks", "RunFigures", "RunMatch", "compare_matched", "compare_runs", "match_runs",
 ]  # fmt: skip
 
 FloatArray = npt.NDArray[np.floating]
@@ -55,6 +55,21 @@ class RunFigures:
 
 
 @dataclass(frozen=True)
+class PhaseOks:
+    """Matched people of the result by how far they were propagated.
+
+    Attributes:
+        phase: 0 for key people, else frames since the person's key frame.
+        people: matched ones.
+        mean_oks: over them.
+    """
+
+    phase: int
+    people: int
+    mean_oks: float
+
+
+@dataclass(frozen=True)
 class Agreement:
     """Two runs over one clip.
 
@@ -62,6 +77,7 @@ class Agreement:
         frames: frames that both have; ``only_reference`` and ``only_result`` are in one file only.
         matched, missed, extra: people on frames in both, in the reference only, in the result only.
         mean_oks, low_oks: mean and 10th percentile over matched people; None without any.
+        phases: the mean by phase of the result, rising; phases without matched people are left out.
         tracking: the result's ids with the reference's taken for the truth.
         reference, result: each run alone.
     """
@@ -74,6 +90,7 @@ class Agreement:
     extra: int
     mean_oks: float | None
     low_oks: float | None
+    phases: tuple[PhaseOks, ...]
     tracking: MotScore
     reference: RunFigures
     result: RunFigures
@@ -124,6 +141,7 @@ class _Pair:
     size: float
     sure: npt.NDArray[np.bool_]
     oks: float
+    phase: int
 
 
 def match_runs(
@@ -163,10 +181,11 @@ def compare_matched(runs: RunMatch) -> Agreement:
             ours, theirs = frame.reference.people[a], frame.result.people[b]
             pair = _Pair(
                 position, frame.reference.time_s, _points(ours, runs.raw), _points(theirs, runs.raw), _size(ours),
-                frame.sure[a], float(frame.similarity[a, b]),
+                frame.sure[a], float(frame.similarity[a, b]), theirs.phase,
             )  # fmt: skip
             tracks.setdefault((ours.id, theirs.id), []).append(pair)
-    values = [pair.oks for track in tracks.values() for pair in track]
+    pairs = [pair for track in tracks.values() for pair in track]
+    values = [pair.oks for pair in pairs]
     jitters = _jitters(list(tracks.values()))
     left, right = [frame.reference for frame in runs.frames], [frame.result for frame in runs.frames]
     people = [sum(len(frame.people) for frame in side) for side in (left, right)]
@@ -179,6 +198,7 @@ def compare_matched(runs: RunMatch) -> Agreement:
         extra=people[1] - len(values),
         mean_oks=float(np.mean(values)) if values else None,
         low_oks=float(np.percentile(values, 10)) if values else None,
+        phases=_phases(pairs),
         tracking=mot_score(
             MotFrame([p.id for p in f.reference.people], [p.id for p in f.result.people], f.similarity)
             for f in runs.frames
@@ -186,6 +206,13 @@ def compare_matched(runs: RunMatch) -> Agreement:
         reference=_figures(left, jitters[0]),
         result=_figures(right, jitters[1]),
     )
+
+
+def _phases(pairs: Sequence[_Pair]) -> tuple[PhaseOks, ...]:
+    by_phase: dict[int, list[float]] = {}
+    for pair in pairs:
+        by_phase.setdefault(pair.phase, []).append(pair.oks)
+    return tuple(PhaseOks(phase, len(values), float(np.mean(values))) for phase, values in sorted(by_phase.items()))
 
 
 def _match(reference: FrameResult, result: FrameResult, skeleton: Skeleton, raw: bool) -> FrameMatch:

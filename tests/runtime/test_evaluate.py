@@ -75,6 +75,8 @@ def test_images_with_labelled_boxes(tmp_path: Path, tiny: Path, capsys: pytest.C
     assert report["people"] == {"all": 3, "a": 1, "b": 2}
     assert report["keypoints"]["a"]["AP"] == pytest.approx(1.0)
     assert report["keypoints"]["b"]["AP50"] < 0.6  # of its two people one is labelled elsewhere
+    far = float(np.exp(-(25**2) / (2 * 48 * 64 * COCO17.variances())).mean())
+    assert report["mean_oks"] == pytest.approx({"all": (2 + far) / 3, "a": 1.0, "b": (1 + far) / 2}, abs=0.02)
     assert report["pck"]["all"]["mean"] == pytest.approx(2 / 3)  # 25 px against 0.2 x 64
     assert report["pckh"]["all"]["mean"] == pytest.approx(2 / 3)  # and against 0.5 x 0.6 x 50
     assert report["person_ms"]["samples"] == 3 and set(report["stage_ms"]) == {"load", "crop", "pose", "decode"}
@@ -95,7 +97,7 @@ def test_detector_boxes_write_both_files_and_score_boxes(
         capsys, "--images", tmp_path / "data", "--annotations", path, "--mode", tiny, "--boxes", "detector",
         "--detector", tiny / "tiny-detector.onnx", "--save", save, "--limit", 2, "--flip",
     )  # fmt: skip
-    assert code == EXIT_OK and "Boxes (COCO" in out and "PCKh@0.5" in out
+    assert code == EXIT_OK and "Boxes (COCO" in out and "PCKh@0.5" in out and "Mean OKS (people with 5" in out
     boxes = json.loads((tmp_path / "out.boxes.json").read_text(encoding="utf-8"))
     assert boxes and all(set(row) == {"image_id", "category_id", "bbox", "score"} and len(row["bbox"]) == 4 for row in boxes)
     assert {row["image_id"] for row in json.loads(save.read_text(encoding="utf-8"))} <= {1, 2}
@@ -341,6 +343,7 @@ def test_against_a_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert report["pose_ratio"] == pytest.approx(2.0) and report["total_ratio"] == pytest.approx(1.0)
     code, out, _ = _evaluate(capsys, result, "--against", reference, "--raw")
     assert code == EXIT_OK and "5 of 5 matched, 0 missed, 0 extra" in out
+    assert f"by frames since the key frame: key {expected:.3f} (5 people)" in out
 
 
 def test_results_of_different_clips_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

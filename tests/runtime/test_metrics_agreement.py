@@ -10,11 +10,11 @@ from vipose.runtime.skeleton import COCO17
 from vipose.runtime.types import FrameResult, Kind, PersonResult, Why
 
 
-def _person(number: int, x: float, *, dx: float = 0.0, kind: Kind = "key", why: Why = "due", score: float = 0.9) -> PersonResult:
+def _person(number: int, x: float, *, dx: float = 0.0, kind: Kind = "key", why: Why = "due", score: float = 0.9, phase: int = 0) -> PersonResult:
     keypoints = np.tile(np.array([x, 100.0, score], np.float32), (17, 1))
     keypoints[:, 1] += np.arange(17) * 5
     smoothed = keypoints + np.array([dx, 0, 0], np.float32)
-    return PersonResult(number, np.array([x - 50, 0, x + 50, 200], np.float32), 0.9, keypoints, smoothed, kind, why)
+    return PersonResult(number, np.array([x - 50, 0, x + 50, 200], np.float32), 0.9, keypoints, smoothed, kind, why, phase)
 
 
 def _frame(index: int, *people: PersonResult, spatial: float = 10.0, temporal: float = 0.0) -> FrameResult:
@@ -70,6 +70,22 @@ def test_forced_key_frames_and_cost() -> None:
     assert found.result.pose_ms_per_person == pytest.approx(6.0)
     assert found.reference.pose_ms_per_person == pytest.approx(10.0)
     assert (found.result.total_ms, found.reference.total_ms) == (pytest.approx(11.0), pytest.approx(15.0))
+
+
+def test_similarity_by_frames_since_the_key_frame() -> None:
+    """The phase is the result's: the reference is the key-frame network on every frame."""
+    reference = [_frame(i, _person(1, 100.0), _person(2, 300.0)) for i in range(3)]
+    result = [
+        _frame(0, _person(1, 100.0), _person(2, 300.0)),
+        _frame(1, _person(1, 100.0, dx=4.0, kind="propagated", phase=1), _person(2, 300.0)),
+        _frame(2, _person(1, 100.0, dx=8.0, kind="propagated", phase=2)),  # the other one is missed and does not count
+    ]
+    found = compare_runs(reference, result, COCO17)
+    area = 0.53 * 100 * 200
+    near = [float(np.mean([np.exp(-dx**2 / (2 * area * (2 * s) ** 2)) for s in COCO17.sigmas])) for dx in (4.0, 8.0)]
+    assert [(p.phase, p.people) for p in found.phases] == [(0, 3), (1, 1), (2, 1)]
+    assert [p.mean_oks for p in found.phases] == pytest.approx([1.0, *near])
+    assert compare_runs([_frame(0)], [_frame(0)], COCO17).phases == ()
 
 
 def test_a_person_without_a_sure_joint_still_pairs_and_nothing_is_no_error() -> None:
