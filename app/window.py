@@ -106,6 +106,7 @@ class MainWindow(QMainWindow):
             batch = BatchPage(self._store)
             batch.open_results_asked.connect(self.open_results)
             batch.settings_asked.connect(lambda: self.show_page(SETTINGS))
+            batch.began.connect(self._end_measurement)
             return batch
         if number == RESULTS:
             from vipose.app.widgets.results_page import ResultsPage
@@ -114,7 +115,9 @@ class MainWindow(QMainWindow):
         if number == COMPARE:
             from vipose.app.widgets.compare_page import ComparePage
 
-            return ComparePage(self._store, self._watch)
+            compare = ComparePage(self._store, self._watch)
+            compare.began.connect(self._end_measurement)
+            return compare
         from vipose.app.widgets.settings_page import SettingsPage
 
         return SettingsPage(self._store, at_once=False, make_quiet=self._make_quiet)
@@ -209,9 +212,13 @@ class MainWindow(QMainWindow):
         if notice is not None:
             self.show_problem(notice)
 
-    def _end_measurement(self, status: SessionStatus) -> None:
-        """What is opened while this computer is measured would spoil the figures; whoever opens it wants it more."""
-        if status.phase is Phase.OPENING and SETTINGS in self._pages:
+    def _follow_live(self, status: SessionStatus) -> None:
+        if status.phase is Phase.OPENING:
+            self._end_measurement()
+
+    def _end_measurement(self) -> None:
+        """What runs while this computer is measured would spoil the figures; whoever starts it wants it more."""
+        if SETTINGS in self._pages:
             self._pages[SETTINGS].tuning.cancel()
 
     def show_about(self) -> None:
@@ -234,7 +241,7 @@ class MainWindow(QMainWindow):
         self._stored.connect(self._follow, queued)
         self._unsubscribe = self._store.subscribe(self._stored.emit)
         self.live.controller.status_changed.connect(self._say_provider)
-        self.live.controller.status_changed.connect(self._end_measurement)
+        self.live.controller.status_changed.connect(self._follow_live)
         self.live.settings_asked.connect(lambda: self.show_page(SETTINGS))
         self.live.open_results_asked.connect(self.open_results)
         self.live.source_bar.elsewhere.connect(self._take_drop)

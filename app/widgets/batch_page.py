@@ -50,6 +50,8 @@ class BatchPage(QWidget):
     open_results_asked = Signal(object)
     """Path of native results that are to be replayed."""
     settings_asked = Signal()
+    began = Signal()
+    """The queue was started."""
     _changed = Signal()
     _settings_changed = Signal(object)
 
@@ -256,6 +258,7 @@ class BatchPage(QWidget):
         except ViposeError as error:
             self.problem.emit(error)
             return
+        self.began.emit()
         self._queue.start(options, Path(whole_path(self._store.current.results_folder)))
 
     def _try_again(self) -> None:

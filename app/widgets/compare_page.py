@@ -42,6 +42,8 @@ class ComparePage(QWidget):
 
     problem = Signal(object)
     """ViposeError."""
+    began = Signal()
+    """A comparison starts, from the beginning or where it was paused."""
 
     _moved = Signal()
     _store_changed = Signal(object)
@@ -104,6 +106,7 @@ class ComparePage(QWidget):
         self._told.clear()
         self.left_canvas.clear()
         self.right_canvas.clear()
+        self.began.emit()
         self._comparison.open(
             spec, self.left.choice, self.right.choice, self._store.current.options,
             repeat=self.transport.repeat.isChecked(),
@@ -126,6 +129,7 @@ class ComparePage(QWidget):
         if phase is Phase.RUNNING:
             self._comparison.pause()
         elif phase is Phase.PAUSED:
+            self.began.emit()
             self._comparison.resume()
         elif self._spec is not None:
             self.open_source(self._spec)

@@ -15,8 +15,9 @@ from vipose.app.core.phases import Phase
 from vipose.app.core.session import SessionStatus
 from vipose.app.core.settings import SettingsStore
 from vipose.app.widgets.settings_page import SettingsPage
-from vipose.app.window import SETTINGS, MainWindow
+from vipose.app.window import BATCH, COMPARE, SETTINGS, MainWindow
 from vipose.runtime.errors import InputError, ViposeError
+from vipose.runtime.media.sources import SourceSpec
 from vipose.runtime.modes import graph_paths
 from vipose.runtime.options import RunOptions
 from vipose.runtime.tune import tuning
@@ -166,3 +167,22 @@ def test_the_window_ends_what_runs_but_no_recording(
     page.tuning.button.click()
     window.close()
     assert not [thread.name for thread in threading.enumerate() if thread.name == "vipose-measuring"]
+
+
+@pytest.mark.parametrize("number", [BATCH, COMPARE])
+def test_a_batch_and_a_comparison_end_a_measurement(
+    qtbot: QtBot, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    window = MainWindow(SettingsStore(tmp_path / "settings.json"))
+    qtbot.addWidget(window)
+    page, other = window.page(SETTINGS), window.page(number)
+    works, begin = (other._comparison, "open") if number == COMPARE else (other._queue, "start")
+    monkeypatch.setattr(works, begin, lambda *_words, **_more: None)
+    page.tuning.button.click()
+    assert machine.ticking.wait(10) and page.tuning.button.text() == "Cancel"
+    if number == COMPARE:
+        other.open_source(SourceSpec("clip.mp4", "video", tmp_path / "clip.mp4"))
+    else:
+        other._start_run()
+    qtbot.waitUntil(lambda: page.tuning.button.text() != "Cancel", timeout=10_000)
+    window.close()
