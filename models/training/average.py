@@ -41,7 +41,7 @@ def average(paths: Sequence[Path]) -> dict[str, Any]:
     contents = [_content(path) for path in paths]
     first, others = contents[0], contents[1:]
     for path, other in zip(paths[1:], others, strict=True):
-        if other["arch"] != first["arch"] or _shapes(other["state_dict"]) != _shapes(first["state_dict"]):
+        if _networks(other) != _networks(first) or _shapes(other["state_dict"]) != _shapes(first["state_dict"]):
             raise ModelError(f"'{path}' and '{paths[0]}' hold different networks; give runs of one architecture")
     return first | {
         "state_dict": {key: _mean([c["state_dict"][key] for c in contents]) for key in first["state_dict"]},
@@ -53,9 +53,14 @@ def _content(path: Path) -> dict[str, Any]:
     content = load_checkpoint(path)
     if content is None:
         raise InputError(f"'{path}' does not exist; give best.pt of a run of 'vipose train'")
-    if not {"arch", "state_dict"} <= content.keys():
+    if "state_dict" not in content or _networks(content) is None:
         raise ModelError(f"'{path}' holds no averaged weights; give best.pt of a run, not last.pt")
     return content
+
+
+def _networks(content: Mapping[str, Any]) -> Any:
+    """What describes the network of a checkpoint, or those of all propagated frames; None where nothing does."""
+    return content.get("arch", content.get("archs"))
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -39,6 +39,17 @@ def test_the_command_writes_the_mean_of_all_weights(tmp_path: Path, capsys: pyte
     assert content["recipe"] == {"seed": 1} and len(content["averaged"]) == 3
 
 
+def test_networks_of_propagated_frames_have_a_mean_too(tmp_path: Path) -> None:
+    """Their checkpoints describe one network a frame, under another name."""
+    for number, arch in ((1, ARCH), (2, ARCH), (3, FusedArch(stem=8, widths=(8, 16, 16, 24), depths=(0, 1, 1, 1), head=16))):
+        state = {"0.weight": torch.full((2,), float(number))}
+        save_checkpoint(tmp_path / f"{number}.pt", state_dict=state, archs=[arch.to_json()], recipe={})
+    mean = average([tmp_path / "1.pt", tmp_path / "2.pt"])
+    assert mean["state_dict"]["0.weight"].tolist() == [1.5, 1.5] and mean["archs"] == [ARCH.to_json()]
+    with pytest.raises(ModelError, match="different networks"):
+        average([tmp_path / "1.pt", tmp_path / "3.pt"])
+
+
 def test_what_has_no_mean_is_refused(tmp_path: Path) -> None:
     one = tmp_path / "one.pt"
     saved(one, 1)
