@@ -60,6 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     out = parser.add_argument_group("Input and output")
     out.add_argument("--limit", type=int, metavar="N", help="first N pictures only")
+    out.add_argument(
+        "--skip", type=int, default=0, metavar="N",
+        help="with --sequence: begin N frames later, so that key frames fall on other frames",
+    )  # fmt: skip
     out.add_argument("--fps", type=float, default=25.0, help="with --sequence, where images have no 'time_s' (default 25)")
     out.add_argument("--raw", action="store_true", help="with --sequence or --against: keypoints before smoothing")
     out.add_argument(
@@ -106,6 +110,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("give --images DIR and --annotations COCO.json, or RESULT.jsonl with --against REFERENCE.jsonl")
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit: {args.limit} is not allowed (1 or more); leave it out for all pictures")
+    if args.skip < 0:
+        raise UsageError(f"--skip: {args.skip} is not allowed (0 or more)")
+    if args.skip and not args.sequence:
+        raise UsageError("--skip leaves out the first frames of sequences; add --sequence, or leave it out")
     if args.threads < 0:
         raise UsageError(f"--threads: {args.threads} is not allowed (0 or more)")
     if not 0 < args.fps < 10_000:
@@ -257,7 +265,7 @@ def _load(args: argparse.Namespace, skeleton: Skeleton) -> Annotations:
 def _run_sequence(args: argparse.Namespace) -> None:
     from vipose.runtime.evaluate.annotations import load_annotations
     from vipose.runtime.evaluate.report import sequence_dict, sequence_text
-    from vipose.runtime.evaluate.sequence import evaluate_sequences
+    from vipose.runtime.evaluate.sequence import evaluate_sequences, skip_frames
     from vipose.runtime.modes import load_mode
     from vipose.runtime.pipeline import PipelineConfig
 
@@ -267,6 +275,7 @@ def _run_sequence(args: argparse.Namespace) -> None:
     )  # fmt: skip
     try:
         annotations = load_annotations(Path(args.annotations), mode.skeleton).first(args.limit)
+        annotations = skip_frames(annotations, args.skip)
         paths = annotations.find_pictures(Path(args.images))
         with _progress(len(annotations.images), args.quiet) as tick:
             report = evaluate_sequences(
@@ -278,7 +287,7 @@ def _run_sequence(args: argparse.Namespace) -> None:
     settings = {
         "mode": args.mode, "graphs": dict(mode.graphs), "provider": str(mode.provider), "period": mode.period,
         "keypoints": "raw" if args.raw else "smoothed", "refinement": args.refinement, "precision": args.precision,
-        "threads": mode.workers.threads,
+        "threads": mode.workers.threads, "skip": args.skip,
     }  # fmt: skip
     _print(args, settings, sequence_dict(report), sequence_text(report), list(report.notes))
 

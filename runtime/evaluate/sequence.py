@@ -29,7 +29,7 @@ from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.smooth import SmoothConfig, ZeroPhase
 from vipose.runtime.types import Counters, Frame, FrameResult
 
-__all__ = ["JOINT_BOX_FRACTION", "MATCH_OKS", "SequenceReport", "evaluate_sequences", "split_sequences"]
+__all__ = ["JOINT_BOX_FRACTION", "MATCH_OKS", "SequenceReport", "evaluate_sequences", "skip_frames", "split_sequences"]
 
 FloatArray = npt.NDArray[np.floating]
 MATCH_OKS = 0.5
@@ -123,6 +123,23 @@ def split_sequences(annotations: Annotations) -> dict[str, list[Row]]:
         else:
             images.sort(key=lambda image: image["file_name"])
     return groups
+
+
+def skip_frames(annotations: Annotations, count: int) -> Annotations:
+    """The same without the first ``count`` frames of every sequence and whoever is labelled on them.
+
+    Where key frames fall decides a point or two of what a temporal mode reaches; several starts tell how much.
+
+    Raises:
+        InputError: see :func:`split_sequences`; no frame is left.
+    """
+    if count == 0:
+        return annotations
+    images = tuple(row for rows in split_sequences(annotations).values() for row in rows[count:])
+    if not images:
+        raise InputError(f"'{annotations.path}' has no sequence of more than {count} frames; skip fewer")
+    kept = {row["id"] for row in images}
+    return replace(annotations, images=images, people=tuple(row for row in annotations.people if row["image_id"] in kept))
 
 
 def evaluate_sequences(

@@ -232,7 +232,8 @@ def test_a_damaged_picture_is_named(tmp_path: Path, tiny: Path, capsys: pytest.C
     [
         (), ("--images", "x"), ("r.jsonl",), ("--against", "r.jsonl"), ("--images", "x", "--annotations", "y", "--limit", "0"),
         ("r.jsonl", "--against", "q.jsonl", "--sequence"), ("--images", "x", "--annotations", "y", "--boxes", "mine"),
-        ("--images", "x", "--annotations", "y", "--threads", "-1"),
+        ("--images", "x", "--annotations", "y", "--threads", "-1"), ("--images", "x", "--annotations", "y", "--skip", "1"),
+        ("--images", "x", "--annotations", "y", "--sequence", "--skip", "-1"),
         ("--images", "x", "--annotations", "y", "--sequence", "--flip"),
     ],
 )  # fmt: skip
@@ -301,6 +302,11 @@ def test_sequences_run_the_whole_pipeline(tmp_path: Path, tiny: Path, capsys: py
     assert report["counters"]["decoded"] == 24 and "total" not in report["stage_ms"]
     code, out, _ = _evaluate(capsys, *words, "--raw")
     assert code == EXIT_OK and "MOTA" in out and "Jitter" in out
+    code, out, _ = _evaluate(capsys, *words, "--json", "--skip", 3)
+    later = json.loads(out)
+    assert (later["sequences"], later["frames"], later["people"], later["counters"]["decoded"]) == (2, 18, 18, 18)
+    code, _, err = _evaluate(capsys, *words, "--skip", 12)
+    assert code == EXIT_NOTHING and "skip fewer" in err and err.count("\n") == 1
 
 
 def test_sequences_need_track_ids_and_frame_ids_of_their_own(tmp_path: Path) -> None:
