@@ -46,7 +46,10 @@ class Annotations:
         """The same with the first ``count`` pictures only (None: all)."""
         if count is None or count >= len(self.images):
             return self
-        images = self.images[:count]
+        return self.only(self.images[:count])
+
+    def only(self, images: tuple[Row, ...]) -> Annotations:
+        """The same with these pictures only, and the people on them."""
         kept = {image["id"] for image in images}
         people = tuple(row for row in self.people if row["image_id"] in kept)
         return replace(self, images=images, people=people)

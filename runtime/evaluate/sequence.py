@@ -138,8 +138,7 @@ def skip_frames(annotations: Annotations, count: int) -> Annotations:
     images = tuple(row for rows in split_sequences(annotations).values() for row in rows[count:])
     if not images:
         raise InputError(f"'{annotations.path}' has no sequence of more than {count} frames; skip fewer")
-    kept = {row["id"] for row in images}
-    return replace(annotations, images=images, people=tuple(row for row in annotations.people if row["image_id"] in kept))
+    return annotations.only(images)
 
 
 def evaluate_sequences(
