@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vipose.runtime.codec import Refinement, decode_frame
+from vipose.runtime.codec import Refinement, decode_frame, merge_flipped
 from vipose.runtime.errors import ModelError
 from vipose.runtime.geometry import FloatArray, crop, crop_affine, warp_between, warp_heatmaps
 from vipose.runtime.metadata import GraphMetadata
@@ -73,20 +73,25 @@ class Propagator:
     Args:
         networks: usually a mode.
         refinement: of decoding.
+        flip: run the key-frame network on the mirrored crop as well and take the mean of both.
+
+    ``refinement`` and ``flip`` may be set to other values between two frames.
 
     Raises:
         ModelError: the networks do not fit each other.
     """
 
-    def __init__(self, networks: PoseNetworks, refinement: Refinement = "dark") -> None:
+    def __init__(self, networks: PoseNetworks, refinement: Refinement = "dark", *, flip: bool = False) -> None:
         self._spatial, self._temporal = networks.spatial, tuple(networks.temporal)
         self._workers: Any = getattr(networks, "workers", None)
         self.refinement: Refinement = refinement
+        self.flip = flip
         meta = self._spatial.metadata
         codec = meta.codec
         if codec is None or any(_form(t.metadata) != _form(meta) for t in self._temporal):
             raise ModelError("the graphs of this mode differ in input, joints or codec; export them together")
         self.skeleton = meta.joints
+        self._mirror = meta.flip or self.skeleton.flip
         self._codec = codec
         self._size = meta.input.width, meta.input.height
         self._cells = meta.input.width // codec.stride, meta.input.height // codec.stride
@@ -126,12 +131,18 @@ class Propagator:
 
     def run(self, looks: Sequence[Look]) -> None:
         """Fill in ``heatmaps``: people in the same phase together, dealt out over the workers, key frames first."""
-        jobs = [part for phase in range(self.phases + 1) for part in self._batches(looks, phase)]
+        jobs = [job for phase in range(self.phases + 1) for job in self._jobs(looks, phase)]
         began = time.perf_counter()
-        spent = self._map(self._run_batch, jobs)
+        done = self._map(self._run_job, jobs)
         wall = (time.perf_counter() - began) * 1e3
-        total = max(sum(spent), 1e-9)
-        for batch, seconds in zip(jobs, spent, strict=True):  # workers overlap: the wall time is shared out
+        total = max(sum(seconds for _, seconds in done), 1e-9)
+        for (batch, mirrored), (heatmaps, seconds) in zip(jobs, done, strict=True):
+            if mirrored:  # the same people as they are came before
+                plain = np.stack([look.heatmaps for look in batch])
+                heatmaps = merge_flipped(plain, heatmaps, self._mirror, shift=self._codec.convention == "msra")
+            for look, own in zip(batch, heatmaps, strict=True):
+                look.heatmaps = own
+            # Workers overlap: the wall time is shared out.
             self.spent_ms["temporal" if batch[0].phase else "spatial"] += wall * seconds / total
 
     def decode(self, looks: Sequence[Look], frame_size: tuple[int, int]) -> None:
@@ -151,21 +162,24 @@ class Propagator:
         """Remember heatmaps for the next frame; who is not among them is forgotten."""
         self._states = {look.person: (look.affine, look.heatmaps) for look in looks}
 
-    def _batches(self, looks: Sequence[Look], phase: int) -> list[list[Look]]:
+    def _jobs(self, looks: Sequence[Look], phase: int) -> list[tuple[list[Look], bool]]:
+        """People of a phase as their network takes them, and whether it sees them mirrored."""
         same = [look for look in looks if look.phase == phase]
-        network = self._network(phase)
-        size = getattr(network, "batch", None) or max(len(same), 1)
-        return [same[start: start + size] for start in range(0, len(same), size)]
+        size = getattr(self._network(phase), "batch", None) or max(len(same), 1)
+        batches = [same[start: start + size] for start in range(0, len(same), size)]
+        return [(batch, mirrored) for mirrored in ((False, True) if self.flip and not phase else (False,)) for batch in batches]
 
-    def _run_batch(self, batch: list[Look]) -> float:
+    def _run_job(self, job: tuple[list[Look], bool]) -> tuple[Heatmaps, float]:
+        """Heatmaps [N, K, h', w'] of a job, and the seconds that it took."""
+        batch, mirrored = job
         began = time.perf_counter()
         network = self._network(batch[0].phase)
         crops = np.stack([look.crop for look in batch])
+        if mirrored:
+            crops = np.ascontiguousarray(crops[:, :, ::-1])
         previous = [look.previous for look in batch if look.previous is not None]
-        out = network(crops, np.stack(previous)) if batch[0].phase else network(crops)
-        for look, heatmaps in zip(batch, out, strict=True):
-            look.heatmaps = heatmaps
-        return time.perf_counter() - began
+        heatmaps = network(crops, np.stack(previous)) if batch[0].phase else network(crops)
+        return heatmaps, time.perf_counter() - began
 
     def _network(self, phase: int) -> PoseNetwork:
         return self._temporal[phase - 1] if phase else self._spatial

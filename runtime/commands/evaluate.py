@@ -118,8 +118,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--threads: {args.threads} is not allowed (0 or more)")
     if not 0 < args.fps < 10_000:
         raise UsageError(f"--fps: {args.fps:g} is not allowed (above 0)")
-    if args.sequence and (args.flip or args.save):
-        raise UsageError("--flip and --save belong to single pictures; leave them out with --sequence")
+    if args.sequence and args.save:
+        raise UsageError("--save belongs to single pictures; leave it out with --sequence")
     if args.sequence and args.heads:
         raise UsageError("--heads belongs to single pictures of MPII; leave it out with --sequence")
     if args.sequence and args.boxes != "gt":
@@ -279,14 +279,14 @@ def _run_sequence(args: argparse.Namespace) -> None:
         paths = annotations.find_pictures(Path(args.images))
         with _progress(len(annotations.images), args.quiet) as tick:
             report = evaluate_sequences(
-                annotations, paths, mode, mode.skeleton, config=PipelineConfig(refinement=args.refinement),
+                annotations, paths, mode, mode.skeleton, config=PipelineConfig(refinement=args.refinement, flip=args.flip),
                 raw=args.raw, fps=args.fps, tick=tick,
             )  # fmt: skip
     finally:
         mode.close()
     settings = {
         "mode": args.mode, "graphs": dict(mode.graphs), "provider": str(mode.provider), "period": mode.period,
-        "keypoints": "raw" if args.raw else "smoothed", "refinement": args.refinement, "precision": args.precision,
+        "keypoints": "raw" if args.raw else "smoothed", "flip": args.flip, "refinement": args.refinement, "precision": args.precision,
         "threads": mode.workers.threads, "skip": args.skip,
     }  # fmt: skip
     _print(args, settings, sequence_dict(report), sequence_text(report), list(report.notes))

@@ -138,10 +138,8 @@ def _print(tuning: Tuning, tuned: Tuned, path: Path | None) -> None:
 def _table(tuning: Tuning) -> Any:
     from rich.table import Table
 
-    from vipose.runtime.shipped import AUTO
     from vipose.runtime.tune.choose import holds
 
-    weights = any(row.setting.precision != AUTO for row in tuning.rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     table.add_column("mode", overflow="fold", min_width=min(24, max(len(row.setting.name) for row in tuning.rows)))
@@ -150,9 +148,8 @@ def _table(tuning: Tuning) -> Any:
     for row in tuning.rows:
         one, chosen = row.setting, row is tuning.choice.row
         table.add_row(
-            "*" if chosen else "", f"{one.name}, {one.precision}" if weights else one.name, str(one.period),
-            str(one.detect_every), str(one.threads or "all"), row.network.shown_accuracy(one.period),
-            f"{row.median_ms:.1f}", f"{row.p95_ms:.1f}", f"{row.fps:.0f}", "yes" if holds(row, tuning.fps) else "no",
+            "*" if chosen else "", one.name, str(one.period), str(one.detect_every), str(one.threads or "all"),
+            row.network.shown_accuracy(one.period), f"{row.median_ms:.1f}", f"{row.p95_ms:.1f}", f"{row.fps:.0f}", "yes" if holds(row, tuning.fps) else "no",
             style="bold" if chosen else None,
         )  # fmt: skip
     return table

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 ACCURACY = "AP coco"
-"""The figure of a spatial graph's card by which networks are ranked."""
+"""The figure of a spatial graph's card by which networks are ranked; in 8 bits and with ``flip`` the name says so, in this order."""
 LOST = "AP lost on sequences"
 """The figure of the first temporal graph's card: period as text -> AP that is lost by it."""
 LOSS_A_FRAME = 0.01
@@ -46,10 +46,10 @@ _INTERVALS = (5, 10, 15, 30)
 
 @dataclass(frozen=True)
 class Network:
-    """A mode that can run here, in one precision.
+    """A mode that can run here, in one precision, with or without mirrored crops on key frames.
 
     Attributes:
-        mode, precision: as options take them.
+        mode, precision, flip: as options take them.
         spatial: file of its key-frame graph.
         longest: its longest period, frames.
         ap: of its key-frame graph, None where no card says it.
@@ -64,6 +64,7 @@ class Network:
     ap: float | None
     lost: tuple[float, ...]
     assumed: tuple[bool, ...]
+    flip: bool = False
 
     def accuracy(self, period: int) -> float | None:
         """AP with a period, None where nothing is known."""
@@ -89,6 +90,7 @@ class Setting:
         period: a key frame every so many frames.
         threads: cores that share the people of a frame, 0 for all.
         detect_every: the detector runs at least every so many frames.
+        flip: the key-frame network sees mirrored crops as well.
     """
 
     mode: str
@@ -96,6 +98,7 @@ class Setting:
     threads: int
     detect_every: int
     precision: str = AUTO
+    flip: bool = False
 
     def options(self, longest: int) -> dict[str, Any]:
         """As fields of :class:`RunOptions`; ``longest``: period of the mode that needs no number."""
@@ -105,17 +108,18 @@ class Setting:
             "threads": self.threads,
             "detect_every": self.detect_every,
             "precision": self.precision,
+            "flip": self.flip,
         }
 
     @property
     def name(self) -> str:
-        """Of the mode, for people: the last part of a path."""
-        return Path(self.mode).name
+        """Of the mode and its variant, for people: the last part of a path."""
+        return ", ".join([Path(self.mode).name, *[self.precision] * (self.precision != AUTO), *["flip"] * self.flip])
 
     def __str__(self) -> str:
         parts = [self.name, f"key frame every {self.period}", f"detector every {self.detect_every}"]
         parts += ["all cores" if self.threads == 0 else f"{self.threads} core{'s' * (self.threads > 1)}"]
-        return ", ".join(parts + ([] if self.precision == AUTO else [self.precision]))
+        return ", ".join(parts)
 
 
 def find_networks(names: Sequence[str] = ()) -> tuple[list[Network], list[str]]:
@@ -150,23 +154,27 @@ def find_networks(names: Sequence[str] = ()) -> tuple[list[Network], list[str]]:
 
 
 def networks_of(name: str) -> list[Network]:
-    """A mode as it is usually run, and in 8 bits where all its graphs are there so; raises UsageError or ModelError."""
+    """A mode as it is usually run, and in 8 bits where all its graphs are there so; each also with flip where a card says
+    what that brings. Raises UsageError or ModelError.
+    """
     made = [_network(name, AUTO)]
     graphs = (MODES[name].spatial, *MODES[name].temporal) if name in MODES else (name,)
     if all("int8" in files_of(graph) for graph in graphs) and graph_precision(made[0].spatial) != "int8":
         made.append(_network(name, "int8"))
-    return made
+    flipped = [_network(name, network.precision, flip=True) for network in made]
+    return made + [network for network in flipped if network.ap is not None]
 
 
-def _network(name: str, precision: str) -> Network:
+def _network(name: str, precision: str, *, flip: bool = False) -> Network:
     spatial, temporal = graph_paths(name, precision)
-    known = _figure(read_card(spatial), ACCURACY)
+    card = read_card(spatial)
     eight = graph_precision(spatial) == "int8"
-    measured = _figure(read_card(spatial), f"{ACCURACY}, int8") if eight else known
-    guessed = eight and measured is None
-    if guessed and known is not None:
-        measured = known - INT8_LOSS
-    lost, assumed = ap_lost(read_card(temporal[0]) if temporal else {}, len(temporal) + 1)
+    ap = _figure(card, ", ".join([ACCURACY, *["int8"] * eight, *["flip"] * flip]))
+    guessed = eight and ap is None and not flip
+    if guessed:
+        known = _figure(card, ACCURACY)
+        ap = None if known is None else known - INT8_LOSS
+    lost, assumed = ap_lost(read_card(temporal[0]) if temporal else {}, len(temporal) + 1, flip=flip)
     if Path(name).exists() and name not in MODES and not files_of(name):
         name = str(Path(name).resolve())  # it is kept, and asked for again from other folders
     return Network(
@@ -174,16 +182,22 @@ def _network(name: str, precision: str) -> Network:
         precision=precision,
         spatial=spatial,
         longest=len(temporal) + 1,
-        ap=measured,
+        ap=ap,
         lost=lost,
         assumed=tuple(guessed or one for one in assumed),
+        flip=flip,
     )
 
 
-def ap_lost(card: Mapping[str, Any], longest: int) -> tuple[tuple[float, ...], tuple[bool, ...]]:
-    """AP lost with the periods 1 to ``longest`` as a card says it, and whether each is assumed instead."""
+def ap_lost(
+    card: Mapping[str, Any], longest: int, *, flip: bool = False
+) -> tuple[tuple[float, ...], tuple[bool, ...]]:
+    """AP lost with the periods 1 to ``longest`` as a card says it, and whether each is assumed instead.
+
+    With ``flip`` it is what is lost to the key-frame network with flip.
+    """
     metrics = card.get("metrics")
-    said = metrics.get(LOST) if isinstance(metrics, dict) else None
+    said = metrics.get(f"{LOST}, flip" if flip else LOST) if isinstance(metrics, dict) else None
     known = [_number(said.get(str(period))) if isinstance(said, dict) else None for period in range(2, longest + 1)]
     lost = [LOSS_A_FRAME * frames if value is None else value for frames, value in enumerate(known, 1)]
     return (0.0, *lost), (False, *(value is None for value in known))
@@ -218,7 +232,7 @@ def make_settings(
     networks = list(networks)
     alone = {network.spatial for network in networks if network.longest == 1}
     return {
-        Setting(network.mode, period, count, interval, network.precision): network
+        Setting(network.mode, period, count, interval, network.precision, network.flip): network
         for network in networks
         for period in network.periods
         if not (period == 1 < network.longest and network.spatial in alone)

@@ -37,7 +37,7 @@ __all__ = [
 
 ENVIRONMENT = "VIPOSE_TUNED"
 """Environment variable that names the file, or is ``off``."""
-SCHEMA = 1
+SCHEMA = 2
 _MARK = "vipose tuning"
 _ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 _AGAIN = "run 'vipose tune' again"

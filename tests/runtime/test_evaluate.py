@@ -234,7 +234,7 @@ def test_a_damaged_picture_is_named(tmp_path: Path, tiny: Path, capsys: pytest.C
         ("r.jsonl", "--against", "q.jsonl", "--sequence"), ("--images", "x", "--annotations", "y", "--boxes", "mine"),
         ("--images", "x", "--annotations", "y", "--threads", "-1"), ("--images", "x", "--annotations", "y", "--skip", "1"),
         ("--images", "x", "--annotations", "y", "--sequence", "--skip", "-1"),
-        ("--images", "x", "--annotations", "y", "--sequence", "--flip"),
+        ("--images", "x", "--annotations", "y", "--sequence", "--save", "z.json"),
     ],
 )  # fmt: skip
 def test_contradicting_options_are_usage_errors(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,6 +73,21 @@ def test_fewer_people_are_followed_at_once_and_more_again() -> None:
     assert len(film.play(STILL + STILL)[-1].people) == 2
 
 
+def test_key_frames_are_looked_at_twice_from_the_next_frame_on() -> None:
+    film = Film(PipelineConfig(period=1))
+    film.play(STILL[:2])
+    for flip, times in ((True, 2), (False, 1)):
+        before = sum(film.networks.spatial.calls)
+        film.pipeline.reconfigure(PipelineConfig(period=1, flip=flip))
+        film.play(STILL[:1])
+        assert sum(film.networks.spatial.calls) - before == 2 * times  # of two people
+    film.pipeline.reconfigure(PipelineConfig(period=1, flip=True))
+    film.networks = mode(0)
+    film.pipeline.exchange(film.networks)
+    film.play(STILL[:1])
+    assert sum(film.networks.spatial.calls) == 4, "other networks are asked in the same way"
+
+
 def test_smoothing_is_switched_and_its_strength_is_taken() -> None:
     film = Film(PipelineConfig(smoothing=False))
     raw = film.play(walk(6, (100, 120), speed=12))[-1].people[0]
@@ -112,4 +127,4 @@ def test_networks_that_do_not_fit_leave_the_others_at_work() -> None:
 
 
 def vars_of(metadata: object) -> dict[str, object]:
-    return {name: getattr(metadata, name) for name in ("codec", "input", "skeleton")}
+    return {name: getattr(metadata, name) for name in ("codec", "input", "skeleton", "flip")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,3 +86,28 @@ def test_joints_outside_of_the_frame_lose_score() -> None:
     looks = look(Propagator(networks()), [(1, around(0, 0, 60), 0)], size=(250, 480))
     assert looks[0].keypoints[:, 2].max() <= 0.25
     assert looks[0].keypoints[0, 0] == pytest.approx(300, abs=0.01)
+
+
+@pytest.mark.parametrize("convention", ["udp", "msra"])
+def test_what_draws_a_network_to_one_side_cancels_with_flip(convention: str) -> None:
+    """It puts every joint a cell too far right; in the mirror that is too far left, and only key frames are looked at twice."""
+
+    class Leaning(Echo):
+        @property
+        def metadata(self) -> GraphMetadata:
+            return replace(super().metadata, codec=Codec(convention))  # type: ignore[arg-type]
+
+        def __call__(self, crops: np.ndarray, heatmaps: np.ndarray | None = None) -> np.ndarray:
+            out = super().__call__(crops, heatmaps)
+            return out if heatmaps is not None else np.roll(out, 1, axis=-1)
+
+    modes = SimpleNamespace(spatial=Leaning(batch=2), temporal=(Leaning(1), Leaning(2)))
+    people = [(i, around(0, 0, 60), 0) for i in range(3)]
+    once, twice = Propagator(modes), Propagator(modes, flip=True)
+    assert (look(once, people)[2].keypoints[:, 0] > JOINT[0] + 3).all()
+    looks = look(twice, people)
+    assert all(np.abs(each.keypoints[:, 0] - JOINT[0]).max() < 0.05 for each in looks)
+    assert modes.spatial.sizes == [2, 1] + [2, 1, 2, 1]
+    twice.keep(looks)
+    look(twice, [(i, box, 1) for i, box, _ in people])
+    assert modes.temporal[0].sizes == [3]

@@ -74,8 +74,9 @@ def row(mode: str, ap: float | None, p95_ms: float, *, detect: int = 10, threads
 
 def test_every_network_that_ships_is_there_and_ranked() -> None:
     found, notes = find_networks()
-    by_name = {one.mode: one for one in found if one.precision == "auto"}
-    (eight,) = (one for one in found if one.precision == "int8")
+    plain = [one for one in found if not one.flip]
+    by_name = {one.mode: one for one in plain if one.precision == "auto"}
+    (eight,) = (one for one in plain if one.precision == "int8")
     assert eight.mode == "s-vipnas" and eight.assumed == (False,)
     assert not notes and {"t-vipnas", "s-vipnas", "efficientpose-a", "posenas-small"} == set(by_name)
     assert by_name["t-vipnas"].longest == 4 and by_name["s-vipnas"].longest == 1
@@ -133,6 +134,21 @@ def test_eight_bits_are_offered_where_they_are(tmp_path: Path, monkeypatch: pyte
     assert measured.accuracy(1) == 0.37 and measured.assumed == (False,)
 
 
+def test_flip_is_offered_where_a_card_says_what_it_brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: Path) -> None:
+    own = tmp_path / "models"
+    own.mkdir()
+    monkeypatch.setenv("VIPOSE_MODELS", str(own))
+    for name in ("mine.onnx", "mine.int8.onnx"):
+        shutil.copy(figures / "figure-0.onnx", own / name)
+    (own / "mine.json").write_text(json.dumps({"metrics": {"AP coco": 0.4, "AP coco, flip": 0.42}}), "utf-8")
+    usual, eight, flipped = networks_of("mine")
+    assert not usual.flip and not eight.flip and (flipped.flip, flipped.precision, flipped.accuracy(1)) == (True, "auto", 0.42)
+    card = {"metrics": {candidates.LOST: {"2": 0.003}, f"{candidates.LOST}, flip": {"2": 0.001}}}
+    assert ap_lost(card, 2) == ((0.0, 0.003), (False, False)) and ap_lost(card, 2, flip=True) == ((0.0, 0.001), (False, False))
+    setting, *_ = make_settings([flipped], (10,), (0,))
+    assert RunOptions(**setting.options(1)).flip and str(setting) == "mine, flip, key frame every 1, detector every 10, all cores"
+
+
 def test_modes_that_are_named(figures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(figures.parent)
     ((one,), notes) = find_networks([figures.name])
@@ -148,7 +164,7 @@ def test_a_setting_as_options() -> None:
     assert RunOptions(**setting.options(4)) == RunOptions(detect_every=15)  # the longest period needs no number
     assert RunOptions(**replace(setting, period=2, threads=1).options(4)) == RunOptions(period=2, threads=1, detect_every=15)
     assert setting.options(4).keys() == TYPES.keys()
-    assert str(replace(setting, threads=1, precision="int8")) == "t-vipnas, key frame every 4, detector every 15, 1 core, int8"
+    assert str(replace(setting, threads=1, precision="int8")) == "t-vipnas, int8, key frame every 4, detector every 15, 1 core"
 
 
 # Choosing
@@ -454,7 +470,7 @@ def test_run_takes_what_is_tuned_and_flags_win(
 ) -> None:
     source = tmp_path / "clip.mp4"
     clip(source)
-    options = {"mode": str(figures), "period": 1, "threads": 1, "detect_every": 7, "precision": "auto"}
+    options = {"mode": str(figures), "period": 1, "threads": 1, "detect_every": 7, "precision": "auto", "flip": False}
     tuned = Tuned(30.0, True, "tiny", options, fingerprint(), graph_hashes(str(figures), "auto"))
     write_tuned(tuned)
     used = _run(figures, source, tmp_path / "a")
