@@ -10,10 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vipose.runtime.detect import DetectorConfig
 from vipose.runtime.errors import InputError, OutputError, ViposeError
 from vipose.runtime.identity import content_sha256, run_identity
-from vipose.runtime.job import Job, run_job
+from vipose.runtime.job import Job, detector_config, run_job
 from vipose.runtime.media.images import list_images
 from vipose.runtime.media.sources import SourceSpec, expand_sources, without_password
 from vipose.runtime.modes import Mode, load_mode
@@ -194,8 +193,7 @@ def load_networks(options: RunOptions) -> Mode:
         threads=options.threads,
         period=options.period,
         precision=options.precision,
-        # The tracker goes on with detections half as sure as those that begin a track.
-        detector_config=DetectorConfig(score=options.score_threshold / 2),
+        detector_config=detector_config(options),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,12 +34,14 @@ class DetectorConfig:
         iou: boxes that overlap a better one by more than this are doubles, 0..1 (graphs without suppression).
         max_people: the best are kept; 0 = all.
         min_side_px: boxes with a shorter side inside the frame are dropped.
+        pixels: about so many does the picture have that the graph sees, for graphs that take any; 0 = as the graph says.
     """
 
     score: float = 0.3
     iou: float = 0.6
     max_people: int = 0
     min_side_px: float = 2.0
+    pixels: int = 0
 
     def __post_init__(self) -> None:
         for name in ("score", "iou"):
@@ -50,6 +52,8 @@ class DetectorConfig:
             raise UsageError(f"max people {self.max_people} is negative; give 1 or more, or 0 for all")
         if not self.min_side_px >= 0:
             raise UsageError(f"least box side {self.min_side_px} px is negative; give 0 or more")
+        if self.pixels < 0:
+            raise UsageError(f"detector pixels {self.pixels} is negative; give 1 or more, or 0 for what the graph says")
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,12 @@ class Detector:
 
     Args:
         path: a detector graph with metadata.
-        config: what counts as a person; the attribute may be set to another one between two pictures.
+        config: what counts as a person; the attribute may be set to another one between two pictures, but with the same pixels.
         device, threads: see :func:`vipose.runtime.graphs.load_graph`.
 
     Raises:
         ModelError: the graph is missing, wrong or no detector.
-        UsageError: the configuration is out of range.
+        UsageError: the graph does not take the pixels of the configuration.
 
     Example:
         >>> detector = Detector("person-detector.onnx", DetectorConfig(score=0.4))  # doctest: +SKIP
@@ -143,6 +147,7 @@ class Detector:
         self.graph: Graph = load_graph(path, device=device, threads=threads)
         if self.metadata.task != "detect":
             raise ModelError(f"{self.graph.path.name} is a {self.metadata.task} graph; a detector is wanted here")
+        self._input = _seeing(self.metadata.input, self.config.pixels, self.graph.path.name)
 
     @property
     def metadata(self) -> GraphMetadata:
@@ -175,8 +180,8 @@ class Detector:
         """
         x0, y0, part = _region(image, roi)
         height, width = part.shape[:2]
-        fit = letterbox(self.metadata.input, width, height)
-        found = self._run(_place(part, fit, self.metadata.input.fill))
+        fit = letterbox(self._input, width, height)
+        found = self._run(_place(part, fit, self._input.fill))
         if not len(found):
             return _NO_BOXES.copy()
         scale = np.array([width / fit.content[0], height / fit.content[1]] * 2)
@@ -202,6 +207,18 @@ class Detector:
         found = np.column_stack([boxes[order], scores[order]]).astype(np.float32)
         found = found[(found[:, 2:4] > found[:, :2]).all(1)]
         return found[suppress(found, self.config.iou)] if raw else found
+
+
+def _seeing(spec: InputSpec, pixels: int, name: str) -> InputSpec:
+    """The input with another number of pixels (0: its own); raises UsageError for a graph of one size."""
+    if not pixels:
+        return spec
+    if spec.width and spec.height:
+        raise UsageError(
+            f"{name} sees pictures of {spec.width}x{spec.height} pixels and no others; leave --detector-pixels out, or take "
+            "another detector"
+        )
+    return replace(spec, pixels=pixels)
 
 
 def _region(

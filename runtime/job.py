@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from vipose.runtime.detect import DetectorConfig
 from vipose.runtime.drivers.common import Limits, Ran, Smoother, Tally
 from vipose.runtime.drivers.file import run_file
 from vipose.runtime.drivers.live import run_live
@@ -31,7 +32,17 @@ from vipose.runtime.skeleton import Skeleton
 from vipose.runtime.smooth import SmoothConfig, ZeroPhase
 from vipose.runtime.types import FrameResult, SourceInfo
 
-__all__ = ["Job", "artist_for", "blur_config", "count_errors", "expected_frames", "open_chosen", "pipeline_config", "run_job"]
+__all__ = [
+    "Job",
+    "artist_for",
+    "blur_config",
+    "count_errors",
+    "detector_config",
+    "expected_frames",
+    "open_chosen",
+    "pipeline_config",
+    "run_job",
+]
 
 _ROTATIONS: Mapping[str, Rotate] = {"auto": "auto", "0": 0, "90": 90, "180": 180, "270": 270}
 
@@ -170,6 +181,12 @@ def pipeline_config(options: RunOptions, *, live: bool) -> PipelineConfig:
         smoothing=_smoothing(options, live) == "live",
         smoothing_strength=options.smoothing_strength,
     )
+
+
+def detector_config(options: RunOptions) -> DetectorConfig:
+    """What the options say to the detector."""
+    # The tracker goes on with detections half as sure as those that begin a track.
+    return DetectorConfig(score=options.score_threshold / 2, pixels=options.detector_pixels or 0)
 
 
 def _open_recorder(job: Job, mode: Mode, options: RunOptions, source: Source) -> FrameRecorder:

@@ -50,6 +50,12 @@ class RunOptions:
         metavar="NAME|GRAPH.onnx", applies="networks",
         label="Person detector", about="the network that finds people: one that is installed, or an ONNX graph on this computer",
     )  # fmt: skip
+    detector_pixels: int | None = _option(
+        None, "--detector-pixels", "the detector sees the picture with about so many pixels; more finds smaller people and takes longer", NETWORKS,
+        kind=int, low=10_000, high=4_000_000, unit="pixels", applies="networks",
+        label="Pixels for the detector", special="automatic",
+        about="the detector sees the picture with about so many pixels: more finds smaller people and takes longer",
+    )  # fmt: skip
     period: int | None = _option(
         None, "--period", "a key frame every so many frames (T + 1); 1, all that single-frame modes take, runs the key network on all", NETWORKS,
         kind=int, low=1, high=5, unit="frames", applies="now",

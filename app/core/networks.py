@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vipose.runtime.batch import load_networks
-from vipose.runtime.detect import DetectorConfig
 from vipose.runtime.errors import ViposeError
+from vipose.runtime.job import detector_config
 from vipose.runtime.modes import Mode, graph_paths
 from vipose.runtime.options import RunOptions, table
 
@@ -30,10 +30,9 @@ def load(options: RunOptions) -> Mode:
 
 
 def set_threshold(mode: Mode, options: RunOptions) -> None:
-    """Let the detector of loaded networks follow the score threshold."""
+    """Let the detector of networks that were loaded with these options, but for the score threshold, follow it."""
     if mode.detector is not None:
-        # The tracker goes on with detections half as sure as those that begin a track.
-        mode.detector.config = DetectorConfig(score=options.score_threshold / 2)
+        mode.detector.config = detector_config(options)
 
 
 def fitting(options: RunOptions, mode: Mode) -> RunOptions:

@@ -16,6 +16,7 @@ __all__ = ["ResultsInfo", "info_rows"]
 _SETTINGS = (
     ("mode", "Mode"),
     ("period", "Key frame every"),
+    ("flip", "Looks twice on key frames"),
     ("detector", "Detector"),
     ("precision", "Precision"),
     ("smoothing", "Smoothing"),
@@ -23,6 +24,7 @@ _SETTINGS = (
     ("score_threshold", "Person threshold"),
 )
 _NONE = {"period": "as the mode has it"}
+_WORDS = {True: "yes", False: "no"}
 
 
 class ResultsInfo(QScrollArea):
@@ -88,7 +90,7 @@ def info_rows(stored: StoredResults, video: Path | None) -> list[tuple[str, str,
     for key, name in _SETTINGS:
         if key in header.settings:
             value = header.settings[key]
-            text = _NONE.get(key, "none") if value is None else str(value)
+            text = _WORDS.get(value, str(value)) if value is not None else _NONE.get(key, "none")
             rows.append((name, f"{text} frames" if key == "period" and value is not None else text, ""))
     rows.append(("Skeleton", f"{header.skeleton}, {len(header.joints)} joints", ", ".join(header.joints.joints)))
     if header.graphs:

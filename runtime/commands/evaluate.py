@@ -50,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     nets.add_argument("--boxes", choices=("gt", "detector"), default="gt", help="where boxes come from (default gt)")
     nets.add_argument("--detector", default="default", metavar="NAME|GRAPH.onnx", help="detector for --boxes detector")
+    nets.add_argument(
+        "--detector-pixels", type=int, metavar="N",
+        help="let the detector see pictures with about so many pixels (default: what its graph says)",
+    )  # fmt: skip
     nets.add_argument("--flip", action="store_true", help="average with the mirrored crop")
     nets.add_argument("--refinement", choices=("dark", "quarter"), default="dark", help="sub-pixel decoding (default dark)")
     nets.add_argument("--period", type=int, metavar="N", help="with --sequence: a key frame every so many frames")
@@ -118,6 +122,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--threads: {args.threads} is not allowed (0 or more)")
     if not 0 < args.fps < 10_000:
         raise UsageError(f"--fps: {args.fps:g} is not allowed (above 0)")
+    if args.detector_pixels is not None:
+        from vipose.runtime.options import table
+
+        table()["detector_pixels"].check(args.detector_pixels)
+        if args.boxes == "gt" and not args.sequence:
+            raise UsageError("--detector-pixels is for the detector; add --boxes detector, or leave it out")
     if args.sequence and args.save:
         raise UsageError("--save belongs to single pictures; leave it out with --sequence")
     if args.sequence and args.heads:
@@ -160,7 +170,7 @@ def _run_images(args: argparse.Namespace) -> None:
     detected = args.boxes == "detector"
     mode = load_mode(
         args.mode, detector=args.detector if detected else None, device=args.device, threads=args.threads, period=1,
-        precision=args.precision, detector_config=DetectorConfig(score=BOX_THRESHOLD, max_people=MAX_BOXES),
+        precision=args.precision, detector_config=DetectorConfig(score=BOX_THRESHOLD, max_people=MAX_BOXES, pixels=args.detector_pixels or 0),
     )  # fmt: skip
     try:
         annotations = _load(args, mode.skeleton).first(args.limit)
@@ -266,12 +276,14 @@ def _run_sequence(args: argparse.Namespace) -> None:
     from vipose.runtime.evaluate.annotations import load_annotations
     from vipose.runtime.evaluate.report import sequence_dict, sequence_text
     from vipose.runtime.evaluate.sequence import evaluate_sequences, skip_frames
+    from vipose.runtime.job import detector_config
     from vipose.runtime.modes import load_mode
+    from vipose.runtime.options import RunOptions
     from vipose.runtime.pipeline import PipelineConfig
 
     mode = load_mode(
         args.mode, detector=args.detector, device=args.device, threads=args.threads, period=args.period,
-        precision=args.precision,
+        precision=args.precision, detector_config=detector_config(RunOptions(detector_pixels=args.detector_pixels)),
     )  # fmt: skip
     try:
         annotations = load_annotations(Path(args.annotations), mode.skeleton).first(args.limit)
@@ -287,7 +299,7 @@ def _run_sequence(args: argparse.Namespace) -> None:
     settings = {
         "mode": args.mode, "graphs": dict(mode.graphs), "provider": str(mode.provider), "period": mode.period,
         "keypoints": "raw" if args.raw else "smoothed", "flip": args.flip, "refinement": args.refinement, "precision": args.precision,
-        "threads": mode.workers.threads, "skip": args.skip,
+        "threads": mode.workers.threads, "skip": args.skip, "detector pixels": args.detector_pixels or "automatic",
     }  # fmt: skip
     _print(args, settings, sequence_dict(report), sequence_text(report), list(report.notes))
 

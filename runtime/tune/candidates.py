@@ -154,14 +154,14 @@ def find_networks(names: Sequence[str] = ()) -> tuple[list[Network], list[str]]:
 
 
 def networks_of(name: str) -> list[Network]:
-    """A mode as it is usually run, and in 8 bits where all its graphs are there so; each also with flip where a card says
-    what that brings. Raises UsageError or ModelError.
+    """A mode as it is usually run, and in 8 bits where all its graphs are there so; single-frame ones also with flip where a
+    card says what it brings: T-ViPNets lose it again. Raises UsageError or ModelError.
     """
     made = [_network(name, AUTO)]
     graphs = (MODES[name].spatial, *MODES[name].temporal) if name in MODES else (name,)
     if all("int8" in files_of(graph) for graph in graphs) and graph_precision(made[0].spatial) != "int8":
         made.append(_network(name, "int8"))
-    flipped = [_network(name, network.precision, flip=True) for network in made]
+    flipped = [_network(name, network.precision, flip=True) for network in made if network.longest == 1]
     return made + [network for network in flipped if network.ap is not None]
 
 
@@ -174,7 +174,7 @@ def _network(name: str, precision: str, *, flip: bool = False) -> Network:
     if guessed:
         known = _figure(card, ACCURACY)
         ap = None if known is None else known - INT8_LOSS
-    lost, assumed = ap_lost(read_card(temporal[0]) if temporal else {}, len(temporal) + 1, flip=flip)
+    lost, assumed = ap_lost(read_card(temporal[0]) if temporal else {}, len(temporal) + 1)
     if Path(name).exists() and name not in MODES and not files_of(name):
         name = str(Path(name).resolve())  # it is kept, and asked for again from other folders
     return Network(
@@ -189,15 +189,10 @@ def _network(name: str, precision: str, *, flip: bool = False) -> Network:
     )
 
 
-def ap_lost(
-    card: Mapping[str, Any], longest: int, *, flip: bool = False
-) -> tuple[tuple[float, ...], tuple[bool, ...]]:
-    """AP lost with the periods 1 to ``longest`` as a card says it, and whether each is assumed instead.
-
-    With ``flip`` it is what is lost to the key-frame network with flip.
-    """
+def ap_lost(card: Mapping[str, Any], longest: int) -> tuple[tuple[float, ...], tuple[bool, ...]]:
+    """AP lost with the periods 1 to ``longest`` as a card says it, and whether each is assumed instead."""
     metrics = card.get("metrics")
-    said = metrics.get(f"{LOST}, flip" if flip else LOST) if isinstance(metrics, dict) else None
+    said = metrics.get(LOST) if isinstance(metrics, dict) else None
     known = [_number(said.get(str(period))) if isinstance(said, dict) else None for period in range(2, longest + 1)]
     lost = [LOSS_A_FRAME * frames if value is None else value for frames, value in enumerate(known, 1)]
     return (0.0, *lost), (False, *(value is None for value in known))

@@ -143,6 +143,22 @@ def test_every_kind_of_input_finds_the_same(spec: dict[str, Any], layout: str, c
     assert found[0, 4] == pytest.approx((255 * 0.8 + 127 * 0.2 - 128) / 127, abs=1e-4)
 
 
+def test_more_pixels_show_the_graph_a_larger_picture(tmp_path: Path, fixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, image = detector_graph(tmp_path / "free.onnx"), picture(1280, 768, (384, 384, 255), side=128)
+    for pixels, sides in ((0, (160, 96)), (61_440, (320, 192))):
+        detector = Detector(path, DetectorConfig(pixels=pixels))
+        seen: list[tuple[int, ...]] = []
+        run = detector.graph.run
+        monkeypatch.setattr(detector.graph, "run", lambda feeds, run=run, seen=seen: seen.append(feeds["image"].shape) or run(feeds))
+        found = detector(image)[0]
+        assert seen == [(1, sides[1], sides[0], 3)]
+        np.testing.assert_allclose((found[:2] + found[2:4]) / 2, [447.5, 447.5], atol=64)
+    with pytest.raises(UsageError, match="160x96 pixels and no others"):
+        Detector(fixed, DetectorConfig(pixels=61_440))
+    with pytest.raises(UsageError, match="negative"):
+        DetectorConfig(pixels=-1)
+
+
 def test_free_input_follows_the_picture(tmp_path: Path) -> None:
     detector = Detector(detector_graph(tmp_path / "free.onnx"))
     for size in ((320, 192), (192, 320)):

@@ -235,6 +235,8 @@ def test_a_damaged_picture_is_named(tmp_path: Path, tiny: Path, capsys: pytest.C
         ("--images", "x", "--annotations", "y", "--threads", "-1"), ("--images", "x", "--annotations", "y", "--skip", "1"),
         ("--images", "x", "--annotations", "y", "--sequence", "--skip", "-1"),
         ("--images", "x", "--annotations", "y", "--sequence", "--save", "z.json"),
+        ("--images", "x", "--annotations", "y", "--detector-pixels", "90000"),
+        ("--images", "x", "--annotations", "y", "--boxes", "detector", "--detector-pixels", "9"),
     ],
 )  # fmt: skip
 def test_contradicting_options_are_usage_errors(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
