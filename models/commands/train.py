@@ -13,6 +13,7 @@
   vipose train t-supernet --spatial RUN/best.pt --pack PACK ... --clips CLIPS --out RUN2   all T-ViPNets
   vipose train person-detector --data DIR --out RUN3
   vipose train average RUN/best.pt RUN2/best.pt -o RUN3/best.pt       the mean of runs that began with one another
+  vipose train from-graph s-vipnas --pack PACK -o RUN/best.pt         a graph that ships as a run to go on from
   vipose train bench --pack PACK ...                                 where a training's time goes on this machine
   vipose train plot RUN ... -o curves.png                            loss, learning rate, speed and accuracy over time
 
@@ -40,6 +41,7 @@ RECIPES = {  # module, and its function where that is not main
     "t-supernet": "vipose.models.training.temporal_supernet",
     "person-detector": "vipose.models.training.detection",
     "average": "vipose.models.training.average",
+    "from-graph": "vipose.models.training.from_graph",
     "plot": "vipose.models.training.plots",
     "bench": "vipose.models.training.benchmark",
 }

@@ -1,0 +1,300 @@
+"""An exported pose graph, one that ships above all, as a run to go on from: whatever takes a 'best.pt' takes what this writes.
+
+    vipose train from-graph s-vipnas --pack PACK [PACK ...] -o runs/shipped/best.pt
+    vipose train from-graph MINE.onnx --pack PACK [PACK ...] -o runs/mine/best.pt
+    vipose train from-graph t-vipnas-1 t-vipnas-2 t-vipnas-3 --spatial s-vipnas --pack PACK [PACK ...] -o runs/shipped-t/best.pt
+
+Graphs hold no batch norms: an export folds them into the convolutions before them. Here each gets one again whose mean and variance
+are those of its convolution on people of the packs, and whose scale and shift undo them: the network computes what it did, and a
+training begins with statistics that are true. Weights are as exact as the graph stores them. Foreign graphs and those in 8 bits
+are no exports of 'vipose export' in floating point, and are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import torch
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from vipose.models.arguments import Parser
+from vipose.models.data.teacher import MEAN, STD
+from vipose.models.export import trace_pose
+from vipose.models.networks.base import PoseNetwork, scaled_softmax
+from vipose.models.networks.registry import architecture_from_json, build
+from vipose.models.quantise import calibration_crops
+from vipose.models.training.checkpoint import save_checkpoint
+from vipose.runtime.errors import ModelError, OutputError, UsageError
+from vipose.runtime.metadata import KEY, GraphMetadata
+from vipose.runtime.shipped import shipped_graph
+
+__all__ = ["PEOPLE", "Exported", "main", "read_graph", "restore"]
+
+Array = npt.NDArray[Any]
+PEOPLE = 512
+"""People on whom statistics are measured."""
+_BATCH = 32
+_TOLERANCE = 1e-3
+"""Largest difference of a network's heatmaps from its graph's, as a share of the largest value."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A pose graph in floating point.
+
+    Attributes:
+        path: of the file.
+        model: its nodes and weights.
+        metadata: its own.
+    """
+
+    path: Path
+    model: onnx.ModelProto
+    metadata: GraphMetadata
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width, height of the crops."""
+        return self.metadata.input.width, self.metadata.input.height
+
+
+def read_graph(name: str) -> Exported:
+    """A graph by its path, or by the name under which it ships.
+
+    Raises:
+        ModelError: it is missing, no graph, has no metadata, or is no pose graph in floating point.
+    """
+    given = Path(name)
+    path = given if given.suffix == ".onnx" or given.is_file() else shipped_graph(name)
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ModelError(f"'{path}' cannot be read as an ONNX graph ({error}); check the path") from error
+    texts = [entry.value for entry in model.metadata_props if entry.key == KEY]
+    if not texts:
+        raise ModelError(f"'{path}' carries no vipose metadata, so its architecture is unknown; give a graph of 'vipose export'")
+    metadata = GraphMetadata.from_json(texts[0])
+    if metadata.codec is None or any("Quantize" in node.op_type for node in model.graph.node):
+        raise ModelError(f"'{path}' is no pose graph in floating point; give the NAME.onnx of a key-frame or a temporal network")
+    return Exported(path, model, metadata)
+
+
+def restore(exported: Exported, crops: npt.NDArray[np.uint8], previous: Tensor | None = None) -> PoseNetwork:
+    """The network that a graph was exported from, in evaluation mode, with batch norms that know these people.
+
+    Args:
+        exported: the graph.
+        crops: [N, H, W, 3] uint8 RGB of people.
+        previous: [N, K, h, w] heatmaps of the frame before, for a temporal graph.
+
+    Raises:
+        ModelError: the graph is not what exporting its architecture gives today.
+    """
+    network = build(architecture_from_json(exported.metadata.architecture)).eval().requires_grad_(False)
+    _fill(network, exported)
+    batches = [
+        (_images(crops[i : i + _BATCH]), None if previous is None else previous[i : i + _BATCH]) for i in range(0, len(crops), _BATCH)
+    ]
+    _measure(network, batches)
+    _compare(network, exported, crops[:_BATCH], batches[0])
+    return network.requires_grad_(True)
+
+
+def heatmaps(network: PoseNetwork, sigma: float, crops: npt.NDArray[np.uint8]) -> Tensor:
+    """What a key-frame network puts out for crops [N, H, W, 3] uint8 RGB: [N, K, h, w] float32."""
+    with torch.inference_mode():
+        parts = [network(_images(crops[i : i + _BATCH])) for i in range(0, len(crops), _BATCH)]
+    out = torch.cat(parts)
+    return scaled_softmax(out, sigma) if network.arch.output == "logits" else out
+
+
+def _images(crops: npt.NDArray[np.uint8]) -> Tensor:
+    """Normalised, [N, 3, H, W]."""
+    return torch.from_numpy((crops.astype(np.float32) - MEAN) / STD).permute(0, 3, 1, 2).contiguous()
+
+
+def _fill(network: PoseNetwork, exported: Exported) -> None:
+    """Put a graph's weights into a network; batch norms that were folded do nothing now but add the bias.
+
+    The same architecture is exported once more with numbers for weights, every convolution and every bias painted with one of its
+    own. Where a number turns up in that graph, the true graph holds its weights. What was not folded has kept its name.
+    """
+    state = dict(network.state_dict(keep_vars=True))
+    for norm in _norms(network):
+        norm.weight.fill_(1.0)
+        norm.running_var.fill_(1.0 - norm.eps)  # type: ignore[union-attr]
+    painted = {number: key for number, key in enumerate((k for k in state if _is_painted(k, network)), start=1)}
+    for number, key in painted.items():
+        state[key].fill_(float(number))
+    pattern = trace_pose(network, exported.metadata).model
+    found: set[str] = set()
+    for name, marks, values in _pairs(pattern, exported):
+        key = name.removeprefix("network.")
+        if key in state:
+            state[key].copy_(torch.from_numpy(values.copy()))
+            found.add(key)
+            continue
+        if not np.array_equal(marks, np.rint(marks)) and marks.ndim == 4:  # the first one: 1 / std is folded into it
+            std = STD.reshape(1, 3, 1, 1)
+            marks, values = marks * std, values * std
+        numbers = np.rint(marks).astype(int)
+        for number in np.unique(numbers[numbers > 0]):
+            target = state.get(painted.get(int(number), ""))
+            part = values[numbers == number]
+            if target is None or part.size != target.numel():
+                raise _differs(exported)
+            target.copy_(torch.from_numpy(part.reshape(target.shape)))
+            found.add(painted[int(number)])
+    if not set(painted.values()) <= found:
+        raise _differs(exported)
+
+
+def _norms(network: PoseNetwork) -> list[nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def _is_painted(key: str, network: PoseNetwork) -> bool:
+    """Weights of convolutions, and every bias."""
+    name, _, part = key.rpartition(".")
+    return part == "bias" or (part == "weight" and not isinstance(network.get_submodule(name), nn.BatchNorm2d))
+
+
+def _pairs(pattern: onnx.ModelProto, exported: Exported) -> Iterator[tuple[str, Array, Array]]:
+    """Name, painted and true values of everything that the layers of two graphs hold, node by node."""
+    ours, theirs = _weights(pattern), _weights(exported.model)
+    layers = [[node for node in model.graph.node if node.op_type != "Cast"] for model in (pattern, exported.model)]
+    if [node.op_type for node in layers[0]] != [node.op_type for node in layers[1]]:
+        raise _differs(exported)
+    for ours_node, theirs_node in zip(*layers, strict=True):
+        if ours_node.op_type not in ("Conv", "ConvTranspose", "BatchNormalization"):
+            continue
+        for mark, value in zip(ours_node.input[1:], theirs_node.input[1:], strict=True):
+            if mark not in ours or value not in theirs or ours[mark].shape != theirs[value].shape:
+                raise _differs(exported)
+            yield value, ours[mark], theirs[value]
+
+
+def _weights(model: onnx.ModelProto) -> dict[str, Array]:
+    """Initialisers in fp32 by the name that nodes read: those stored as fp16 go through a Cast."""
+    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    casts = {node.output[0]: stored[node.input[0]] for node in model.graph.node if node.op_type == "Cast" and node.input[0] in stored}
+    return {name: value.astype(np.float32) for name, value in (stored | casts).items() if value.dtype.kind == "f"}
+
+
+def _differs(exported: Exported) -> ModelError:
+    return ModelError(
+        f"'{exported.path}' is not what 'vipose export' makes of its architecture today; give a graph that this version exported"
+    )
+
+
+def _measure(network: PoseNetwork, batches: Sequence[tuple[Tensor, Tensor | None]]) -> None:
+    """Give batch norms the statistics of what they see, and the scale and shift with which no output changes."""
+    sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in _norms(network)}
+
+    def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen = inputs[0].double()
+        total = torch.stack([seen.sum((0, 2, 3)), (seen**2).sum((0, 2, 3)), torch.full((seen.shape[1],), seen[:, 0].numel())])
+        sums[norm] += total  # type: ignore[index]
+
+    hooks = [norm.register_forward_pre_hook(add) for norm in sums]
+    with torch.inference_mode():
+        for image, previous in batches:
+            network(image, previous)
+    for hook in hooks:
+        hook.remove()
+    for norm, (total, squares, count) in sums.items():
+        mean = total / count
+        variance = (squares / count - mean**2).clamp_min(0)
+        assert norm.running_mean is not None and norm.running_var is not None  # nobody switched them off
+        gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+        norm.bias.add_(gain * (mean - norm.running_mean))
+        norm.weight.copy_(gain * (variance + norm.eps).sqrt())
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+
+def _compare(
+    network: PoseNetwork, exported: Exported, crops: npt.NDArray[np.uint8], batch: tuple[Tensor, Tensor | None]
+) -> None:
+    """Raise ModelError where the network does not put out what its graph does."""
+    assert exported.metadata.codec is not None  # read_graph has looked
+    with torch.inference_mode():
+        ours = network(*batch)
+        if network.arch.output == "logits":
+            ours = scaled_softmax(ours, exported.metadata.codec.sigma)
+    feeds = {"image": crops} | ({} if batch[1] is None else {"previous": batch[1].numpy()})
+    session = ort.InferenceSession(exported.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    theirs = session.run(["heatmaps"], feeds)[0]
+    if float(np.abs(ours.numpy() - theirs).max()) > _TOLERANCE * max(float(np.abs(theirs).max()), 1e-6):
+        raise _differs(exported)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = Parser(
+        prog="vipose train from-graph", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "graph", nargs="+", help="name of a graph that ships, or path of one; of a temporal mode those of all frames, in order"
+    )
+    parser.add_argument("--spatial", metavar="GRAPH", help="the key-frame graph of temporal ones")
+    parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="checkpoint to write, such as RUN/best.pt")
+    args = parser.parse_args(argv)
+    if args.out.is_dir():
+        raise UsageError(f"'{args.out}' is a folder; name a file with -o, such as '{args.out / 'best.pt'}'")
+    graphs = [read_graph(name) for name in args.graph]
+    content = _temporal(graphs, args) if graphs[0].metadata.task == "pose-temporal" else _single(graphs, args)
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"'{args.out.parent}' cannot be made: {error.strerror}; name another place with -o") from error
+    save_checkpoint(args.out, **content, from_graphs=[str(graph.path) for graph in graphs])
+    print(f"{args.out}: {', '.join(graph.metadata.network for graph in graphs)}, to go on from")
+
+
+def _single(graphs: Sequence[Exported], args: argparse.Namespace) -> dict[str, Any]:
+    """The checkpoint of a key-frame or single-frame network."""
+    if len(graphs) > 1 or args.spatial is not None:
+        raise UsageError(f"'{graphs[0].path}' looks at single frames; give it alone, without --spatial")
+    (graph,) = graphs
+    network = restore(graph, calibration_crops(args.pack, graph.metadata, PEOPLE))
+    return {"arch": network.arch.to_json(), "state_dict": network.state_dict(), **_facts(graph)}
+
+
+def _temporal(graphs: Sequence[Exported], args: argparse.Namespace) -> dict[str, Any]:
+    """The checkpoint of T-ViPNets; the frame before is taken to be this one, as the key-frame network sees it."""
+    if args.spatial is None:
+        raise UsageError("temporal networks see the heatmaps of a key-frame network; give its graph with --spatial")
+    phases = [graph.metadata.phase for graph in graphs]
+    if phases != list(range(1, graphs[0].metadata.T + 1)):
+        raise UsageError(f"these are the graphs of frames {', '.join(map(str, phases))}; give those of 1 to {graphs[0].metadata.T}, in order")
+    key = read_graph(args.spatial)
+    assert key.metadata.codec is not None  # read_graph has looked
+    if key.metadata.task != "pose-spatial" or key.size != graphs[0].size:
+        raise UsageError(f"'{key.path}' is no key-frame graph for crops of {graphs[0].size[0]}x{graphs[0].size[1]}; give that of the mode")
+    crops = calibration_crops(args.pack, key.metadata, PEOPLE)
+    previous = heatmaps(restore(key, crops), key.metadata.codec.sigma, crops)
+    networks = nn.ModuleList(restore(graph, crops, previous) for graph in graphs)
+    archs = [graph.metadata.architecture for graph in graphs]
+    return {"archs": archs, "state_dict": networks.state_dict(), **_facts(graphs[0], T=len(graphs))}
+
+
+def _facts(graph: Exported, **more: Any) -> dict[str, Any]:
+    """What trainings and exports ask of the recipe of a run."""
+    assert graph.metadata.codec is not None  # read_graph has looked
+    sigma = graph.metadata.codec.sigma * 256 / graph.size[1]
+    return {"skeleton": graph.metadata.skeleton, "recipe": {"sizes": [list(graph.size)], "sigma": sigma, **more}}
+
+
+if __name__ == "__main__":
+    main()
