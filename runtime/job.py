@@ -176,7 +176,7 @@ def pipeline_config(options: RunOptions, *, live: bool) -> PipelineConfig:
         detect_every=options.detect_every,
         roi=options.roi,
         max_lost_s=options.max_lost,
-        flip=options.flip,
+        twice=options.twice,
         swap=options.swap,
         smoothing=_smoothing(options, live) == "live",
         smoothing_strength=options.smoothing_strength,

@@ -62,11 +62,11 @@ class RunOptions:
         label="Key frame period", special="automatic",
         about="the key network runs every so many frames, lighter ones in between; automatic takes what the pose network allows",
     )  # fmt: skip
-    flip: bool = _option(
-        False, "--flip", "show the key network every person mirrored as well and take the mean: more accurate, key frames cost twice", NETWORKS,
+    twice: bool = _option(
+        False, "--twice", "the key network looks at everybody twice, the second time mirrored and closer, and the mean counts: more accurate, key frames cost twice", NETWORKS,
         kind=bool, applies="now",
         label="Look twice on key frames",
-        about="the key network sees every person mirrored as well, and the mean counts: more accurate, key frames cost twice",
+        about="the key network sees everybody a second time, mirrored and closer, and the mean counts: more accurate, key frames cost twice",
     )  # fmt: skip
     precision: str = _option(
         "auto", "--precision", "how the weights of graphs with a name are stored; auto: the first that there is; int8 computes in 8 bits, the others in fp32", NETWORKS,

@@ -65,7 +65,7 @@ class PipelineConfig:
         roi: x0, y0, x1, y1 in pixels of the upright frame; only people whose box centre lies in it.
         max_lost_s: how long somebody who is not seen keeps the id.
         refinement: of decoding: dark, quarter or none.
-        flip: the key-frame network sees every crop mirrored as well: more accurate, at twice its cost.
+        twice: the key-frame network looks at everybody twice, see :mod:`vipose.runtime.twice`: more accurate, at twice its cost.
         swap: correct exchanged left and right.
         smoothing: causal smoothing; switch it off where ``ZeroPhase`` follows.
         smoothing_strength: 1 is the default, 2 smooths more, 0.5 less.
@@ -84,7 +84,7 @@ class PipelineConfig:
     roi: tuple[float, float, float, float] | None = None
     max_lost_s: float = 1.5
     refinement: Refinement = "dark"
-    flip: bool = False
+    twice: bool = False
     swap: bool = True
     smoothing: bool = True
     smoothing_strength: float = 1.0
@@ -140,7 +140,7 @@ class Pipeline:
         self._detector = mode.detector
         self._provider = str(getattr(mode.provider, "running", mode.provider))
         self._mode_period = mode.period
-        self._propagator = Propagator(mode, config.refinement, flip=config.flip)
+        self._propagator = Propagator(mode, config.refinement, twice=config.twice)
         skeleton = self._propagator.skeleton
         self._tracker = Tracker(_track_config(config), skeleton)
         self.scheduler = Scheduler(ScheduleConfig(_period(config, self._mode_period, self._propagator.phases), config.max_keys))
@@ -174,7 +174,7 @@ class Pipeline:
         self.config = config
         self.scheduler.reconfigure(schedule)
         self._tracker.reconfigure(_track_config(config))
-        self._propagator.refinement, self._propagator.flip = config.refinement, config.flip
+        self._propagator.refinement, self._propagator.twice = config.refinement, config.twice
 
     def exchange(self, mode: Networks) -> None:
         """Go on with other networks of the same skeleton: people keep their ids, and all are key people on the next frame.
@@ -183,7 +183,7 @@ class Pipeline:
             UsageError: no detector, other joints, or the period does not fit; the networks in use stay.
             ModelError: the mode's graphs do not fit each other.
         """
-        propagator = Propagator(mode, self.config.refinement, flip=self.config.flip)
+        propagator = Propagator(mode, self.config.refinement, twice=self.config.twice)
         if mode.detector is None or propagator.skeleton != self._propagator.skeleton:
             raise UsageError("these networks have no detector or other joints; begin a new pipeline with them")
         schedule = ScheduleConfig(_period(self.config, mode.period, propagator.phases), self.config.max_keys)

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vipose.runtime.codec import Refinement, decode_frame, merge_flipped
+from vipose.runtime.codec import Refinement, decode_frame
 from vipose.runtime.errors import ModelError
 from vipose.runtime.geometry import FloatArray, crop, crop_affine, warp_between, warp_heatmaps
 from vipose.runtime.metadata import GraphMetadata
+from vipose.runtime.twice import SecondLook, average_looks, second_look
 
 __all__ = ["Look", "PoseNetwork", "PoseNetworks", "Propagator"]
 
@@ -56,6 +57,7 @@ class Look:
         previous: [K, h', w'] heatmaps of the frame before on this crop, None on key frames.
         heatmaps: [K, h', w'] of this frame.
         keypoints: [K, 3] in frame pixels.
+        second: of key people who are looked at twice, else None.
     """
 
     person: int
@@ -65,6 +67,7 @@ class Look:
     previous: Heatmaps | None
     heatmaps: Heatmaps
     keypoints: npt.NDArray[np.float32]
+    second: SecondLook | None = None
 
 
 class Propagator:
@@ -73,19 +76,19 @@ class Propagator:
     Args:
         networks: usually a mode.
         refinement: of decoding.
-        flip: run the key-frame network on the mirrored crop as well and take the mean of both.
+        twice: let the key-frame network look at people twice, see :mod:`vipose.runtime.twice`.
 
-    ``refinement`` and ``flip`` may be set to other values between two frames.
+    ``refinement`` and ``twice`` may be set to other values between two frames.
 
     Raises:
         ModelError: the networks do not fit each other.
     """
 
-    def __init__(self, networks: PoseNetworks, refinement: Refinement = "dark", *, flip: bool = False) -> None:
+    def __init__(self, networks: PoseNetworks, refinement: Refinement = "dark", *, twice: bool = False) -> None:
         self._spatial, self._temporal = networks.spatial, tuple(networks.temporal)
         self._workers: Any = getattr(networks, "workers", None)
         self.refinement: Refinement = refinement
-        self.flip = flip
+        self.twice = twice
         meta = self._spatial.metadata
         codec = meta.codec
         if codec is None or any(_form(t.metadata) != _form(meta) for t in self._temporal):
@@ -125,7 +128,8 @@ class Propagator:
                 previous = warp_heatmaps(heatmaps, between)
             nothing = np.empty(0, np.float32)
             phase = min(phase, self.phases)
-            return Look(person, phase, affine, crop(image, affine, self._size), previous, nothing, nothing)
+            again = second_look(image, box, self._size, self._codec.convention) if self.twice and not phase else None
+            return Look(person, phase, affine, crop(image, affine, self._size), previous, nothing, nothing, again)
 
         return self._map(one, list(people))
 
@@ -136,12 +140,9 @@ class Propagator:
         done = self._map(self._run_job, jobs)
         wall = (time.perf_counter() - began) * 1e3
         total = max(sum(seconds for _, seconds in done), 1e-9)
-        for (batch, mirrored), (heatmaps, seconds) in zip(jobs, done, strict=True):
-            if mirrored:  # the same people as they are came before
-                plain = np.stack([look.heatmaps for look in batch])
-                heatmaps = merge_flipped(plain, heatmaps, self._mirror, shift=self._codec.convention == "msra")
+        for (batch, again), (heatmaps, seconds) in zip(jobs, done, strict=True):
             for look, own in zip(batch, heatmaps, strict=True):
-                look.heatmaps = own
+                look.heatmaps = self._averaged(look, own) if again else own
             # Workers overlap: the wall time is shared out.
             self.spent_ms["temporal" if batch[0].phase else "spatial"] += wall * seconds / total
 
@@ -163,23 +164,29 @@ class Propagator:
         self._states = {look.person: (look.affine, look.heatmaps) for look in looks}
 
     def _jobs(self, looks: Sequence[Look], phase: int) -> list[tuple[list[Look], bool]]:
-        """People of a phase as their network takes them, and whether it sees them mirrored."""
+        """People of a phase as their network takes them, first looks before second ones, and which of the two it is."""
         same = [look for look in looks if look.phase == phase]
         size = getattr(self._network(phase), "batch", None) or max(len(same), 1)
-        batches = [same[start: start + size] for start in range(0, len(same), size)]
-        return [(batch, mirrored) for mirrored in ((False, True) if self.flip and not phase else (False,)) for batch in batches]
+        return [
+            (part[start: start + size], again)
+            for part, again in ((same, False), ([look for look in same if look.second is not None], True))
+            for start in range(0, len(part), size)
+        ]
 
     def _run_job(self, job: tuple[list[Look], bool]) -> tuple[Heatmaps, float]:
         """Heatmaps [N, K, h', w'] of a job, and the seconds that it took."""
-        batch, mirrored = job
+        batch, again = job
         began = time.perf_counter()
         network = self._network(batch[0].phase)
-        crops = np.stack([look.crop for look in batch])
-        if mirrored:
-            crops = np.ascontiguousarray(crops[:, :, ::-1])
+        crops = np.stack([look.second.crop if again and look.second is not None else look.crop for look in batch])
         previous = [look.previous for look in batch if look.previous is not None]
         heatmaps = network(crops, np.stack(previous)) if batch[0].phase else network(crops)
         return heatmaps, time.perf_counter() - began
+
+    def _averaged(self, look: Look, second: Heatmaps) -> Heatmaps:
+        """The mean of what the first look has given already and of the second."""
+        assert look.second is not None  # only such looks have a second job
+        return average_looks(look.heatmaps, second, look.affine, look.second, self._mirror, self._size, self._codec.convention)
 
     def _network(self, phase: int) -> PoseNetwork:
         return self._temporal[phase - 1] if phase else self._spatial

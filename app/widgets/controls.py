@@ -19,7 +19,7 @@ from vipose.runtime.options import table
 __all__ = ["QUICK", "Controls"]
 
 QUICK = (
-    "mode", "period", "flip", "detector", "detect_every", "device", "threads", "max_people", "score_threshold", "joint_threshold",
+    "mode", "period", "twice", "detector", "detect_every", "device", "threads", "max_people", "score_threshold", "joint_threshold",
     "smoothing", "smoothing_strength",
 )  # fmt: skip
 """Options that are at hand on the live page; the settings page has all of them."""

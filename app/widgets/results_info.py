@@ -16,7 +16,7 @@ __all__ = ["ResultsInfo", "info_rows"]
 _SETTINGS = (
     ("mode", "Mode"),
     ("period", "Key frame every"),
-    ("flip", "Looks twice on key frames"),
+    ("twice", "Looks twice on key frames"),
     ("detector", "Detector"),
     ("precision", "Precision"),
     ("smoothing", "Smoothing"),

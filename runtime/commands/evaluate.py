@@ -54,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--detector-pixels", type=int, metavar="N",
         help="let the detector see pictures with about so many pixels (default: what its graph says)",
     )  # fmt: skip
-    nets.add_argument("--flip", action="store_true", help="average with the mirrored crop")
+    looks = nets.add_mutually_exclusive_group()
+    looks.add_argument("--flip", action="store_true", help="average with the mirrored crop (single pictures)")
+    looks.add_argument("--twice", action="store_true", help="look twice, mirrored and closer the second time, as 'vipose run --twice' does")
     nets.add_argument("--refinement", choices=("dark", "quarter"), default="dark", help="sub-pixel decoding (default dark)")
     nets.add_argument("--period", type=int, metavar="N", help="with --sequence: a key frame every so many frames")
     nets.add_argument("--device", default="auto", help="where graphs run (default auto)")
@@ -128,8 +130,8 @@ def _check(args: argparse.Namespace) -> None:
         table()["detector_pixels"].check(args.detector_pixels)
         if args.boxes == "gt" and not args.sequence:
             raise UsageError("--detector-pixels is for the detector; add --boxes detector, or leave it out")
-    if args.sequence and args.save:
-        raise UsageError("--save belongs to single pictures; leave it out with --sequence")
+    if args.sequence and (args.flip or args.save):
+        raise UsageError("--flip and --save belong to single pictures; leave them out with --sequence (--twice works there too)")
     if args.sequence and args.heads:
         raise UsageError("--heads belongs to single pictures of MPII; leave it out with --sequence")
     if args.sequence and args.boxes != "gt":
@@ -177,7 +179,7 @@ def _run_images(args: argparse.Namespace) -> None:
         paths = annotations.find_pictures(Path(args.images))
         if args.sheet is not None:
             _check_examples(annotations)
-        pose = StillPose(mode.spatial, flip=args.flip, refinement=args.refinement)
+        pose = StillPose(mode.spatial, flip=args.flip, twice=args.twice, refinement=args.refinement)
         with _progress(len(annotations.images), args.quiet) as tick:
             report = evaluate_images(annotations, paths, pose, mode.detector, tick=tick)
     finally:
@@ -187,7 +189,8 @@ def _run_images(args: argparse.Namespace) -> None:
         notes.insert(0, f"single pictures have no frame before: this is the key-frame graph of {args.mode} alone")
     settings = {
         "mode": args.mode, "graphs": dict(mode.graphs), "provider": str(mode.provider), "boxes": args.boxes,
-        "flip": args.flip, "refinement": args.refinement, "precision": args.precision, "threads": mode.workers.threads,
+        "flip": args.flip, "twice": args.twice, "refinement": args.refinement, "precision": args.precision,
+        "threads": mode.workers.threads,
     }  # fmt: skip
     for path, rows in zip(save, (report.results, report.box_results), strict=False):
         _write_json(path, rows)
@@ -247,7 +250,7 @@ def _sheet_heading(args: argparse.Namespace, report: ImagesReport, mean_oks: flo
     if args.mode in MODES and MODES[args.mode].temporal:
         name = f"key-frame graph of {name}"
     boxes = "boxes of the detector" if args.boxes == "detector" else "labelled boxes"
-    parts = [name, boxes, *(["flip test"] if args.flip else [])]
+    parts = [name, boxes, *["flip test"] * args.flip, *["looking twice"] * args.twice]
     ap = None if report.keypoints is None else report.keypoints[ALL]["AP"]
     if ap is not None:
         parts.append(f"AP {ap:.3f} ({report.people[ALL]} people)")
@@ -291,14 +294,14 @@ def _run_sequence(args: argparse.Namespace) -> None:
         paths = annotations.find_pictures(Path(args.images))
         with _progress(len(annotations.images), args.quiet) as tick:
             report = evaluate_sequences(
-                annotations, paths, mode, mode.skeleton, config=PipelineConfig(refinement=args.refinement, flip=args.flip),
+                annotations, paths, mode, mode.skeleton, config=PipelineConfig(refinement=args.refinement, twice=args.twice),
                 raw=args.raw, fps=args.fps, tick=tick,
             )  # fmt: skip
     finally:
         mode.close()
     settings = {
         "mode": args.mode, "graphs": dict(mode.graphs), "provider": str(mode.provider), "period": mode.period,
-        "keypoints": "raw" if args.raw else "smoothed", "flip": args.flip, "refinement": args.refinement, "precision": args.precision,
+        "keypoints": "raw" if args.raw else "smoothed", "twice": args.twice, "refinement": args.refinement, "precision": args.precision,
         "threads": mode.workers.threads, "skip": args.skip, "detector pixels": args.detector_pixels or "automatic",
     }  # fmt: skip
     _print(args, settings, sequence_dict(report), sequence_text(report), list(report.notes))

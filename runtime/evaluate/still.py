@@ -16,6 +16,7 @@ from vipose.runtime.geometry import PAD, crop, crop_affine
 from vipose.runtime.graphs import PoseGraph
 from vipose.runtime.metadata import Codec
 from vipose.runtime.oks import oks_matrix
+from vipose.runtime.twice import average_looks, second_look
 
 __all__ = ["NMS_OKS", "SCORE_THRESHOLD", "StageClock", "StillPose", "box_corners", "instance_scores", "oks_nms"]
 
@@ -52,19 +53,25 @@ class StillPose:
     Args:
         graph: a spatial graph.
         flip: average with the mirrored crop; its maps are moved by one column for ``msra`` graphs only.
+        twice: average with a second look, as the pipeline does it (see :mod:`vipose.runtime.twice`); not with ``flip``.
         refinement: sub-pixel decoding.
 
     Raises:
         ModelError: a temporal graph, which cannot run on one picture.
+        ValueError: ``flip`` and ``twice``.
     """
 
-    def __init__(self, graph: PoseGraph, *, flip: bool = False, refinement: Refinement = "dark") -> None:
+    def __init__(
+        self, graph: PoseGraph, *, flip: bool = False, twice: bool = False, refinement: Refinement = "dark"
+    ) -> None:
+        if flip and twice:
+            raise ValueError("the flip test and a second look exclude each other")
         if graph.metadata.task != "pose-spatial":
             raise ModelError(
                 f"'{graph.metadata.network}' needs the frame before and cannot run on single pictures; "
                 "give a key-frame graph, or the mode with --sequence"
             )
-        self.graph, self.flip, self.refinement = graph, flip, refinement
+        self.graph, self.flip, self.twice, self.refinement = graph, flip, twice, refinement
         self.skeleton = graph.metadata.joints
         self._mirror = graph.metadata.flip or self.skeleton.flip
 
@@ -85,11 +92,16 @@ class StillPose:
             affines = np.array([crop_affine(box, size, pad=PAD, convention=convention) for box in boxes])
             crops = np.array([crop(image, affine, size) for affine in affines], np.uint8)
             crops = crops.reshape(-1, size[1], size[0], 3)
+            again = [second_look(image, box, size, convention) for box in boxes] if self.twice else []
         with clock.stage("pose"):
             heatmaps = self.graph(crops)
             if self.flip:
                 mirrored = self.graph(np.ascontiguousarray(crops[:, :, ::-1]))
                 heatmaps = merge_flipped(heatmaps, mirrored, self._mirror, shift=convention == "msra")
+            if again:
+                second = self.graph(np.stack([look.crop for look in again]))
+                rows = zip(heatmaps, second, affines, again, strict=True)
+                heatmaps = np.stack([average_looks(*row, self._mirror, size, convention) for row in rows])
         with clock.stage("decode"):
             return decode_frame(heatmaps, affines, size, convention, self.refinement, self.codec.blur)
 

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 ACCURACY = "AP coco"
-"""The figure of a spatial graph's card by which networks are ranked; in 8 bits and with ``flip`` the name says so, in this order."""
+"""The figure of a spatial graph's card by which networks are ranked; in 8 bits and looking twice the name says so, in this order."""
 LOST = "AP lost on sequences"
 """The figure of the first temporal graph's card: period as text -> AP that is lost by it."""
 LOSS_A_FRAME = 0.01
@@ -46,10 +46,10 @@ _INTERVALS = (5, 10, 15, 30)
 
 @dataclass(frozen=True)
 class Network:
-    """A mode that can run here, in one precision, with or without mirrored crops on key frames.
+    """A mode that can run here, in one precision, looking once or twice on key frames.
 
     Attributes:
-        mode, precision, flip: as options take them.
+        mode, precision, twice: as options take them.
         spatial: file of its key-frame graph.
         longest: its longest period, frames.
         ap: of its key-frame graph, None where no card says it.
@@ -64,7 +64,7 @@ class Network:
     ap: float | None
     lost: tuple[float, ...]
     assumed: tuple[bool, ...]
-    flip: bool = False
+    twice: bool = False
 
     def accuracy(self, period: int) -> float | None:
         """AP with a period, None where nothing is known."""
@@ -90,7 +90,7 @@ class Setting:
         period: a key frame every so many frames.
         threads: cores that share the people of a frame, 0 for all.
         detect_every: the detector runs at least every so many frames.
-        flip: the key-frame network sees mirrored crops as well.
+        twice: the key-frame network looks twice.
     """
 
     mode: str
@@ -98,7 +98,7 @@ class Setting:
     threads: int
     detect_every: int
     precision: str = AUTO
-    flip: bool = False
+    twice: bool = False
 
     def options(self, longest: int) -> dict[str, Any]:
         """As fields of :class:`RunOptions`; ``longest``: period of the mode that needs no number."""
@@ -108,13 +108,13 @@ class Setting:
             "threads": self.threads,
             "detect_every": self.detect_every,
             "precision": self.precision,
-            "flip": self.flip,
+            "twice": self.twice,
         }
 
     @property
     def name(self) -> str:
         """Of the mode and its variant, for people: the last part of a path."""
-        return ", ".join([Path(self.mode).name, *[self.precision] * (self.precision != AUTO), *["flip"] * self.flip])
+        return ", ".join([Path(self.mode).name, *[self.precision] * (self.precision != AUTO), *["twice"] * self.twice])
 
     def __str__(self) -> str:
         parts = [self.name, f"key frame every {self.period}", f"detector every {self.detect_every}"]
@@ -154,23 +154,23 @@ def find_networks(names: Sequence[str] = ()) -> tuple[list[Network], list[str]]:
 
 
 def networks_of(name: str) -> list[Network]:
-    """A mode as it is usually run, and in 8 bits where all its graphs are there so; single-frame ones also with flip where a
+    """A mode as it is usually run, and in 8 bits where all its graphs are there so; single-frame ones also looking twice where a
     card says what it brings: T-ViPNets lose it again. Raises UsageError or ModelError.
     """
     made = [_network(name, AUTO)]
     graphs = (MODES[name].spatial, *MODES[name].temporal) if name in MODES else (name,)
     if all("int8" in files_of(graph) for graph in graphs) and graph_precision(made[0].spatial) != "int8":
         made.append(_network(name, "int8"))
-    flipped = [_network(name, network.precision, flip=True) for network in made if network.longest == 1]
-    return made + [network for network in flipped if network.ap is not None]
+    twice = [_network(name, network.precision, twice=True) for network in made if network.longest == 1]
+    return made + [network for network in twice if network.ap is not None]
 
 
-def _network(name: str, precision: str, *, flip: bool = False) -> Network:
+def _network(name: str, precision: str, *, twice: bool = False) -> Network:
     spatial, temporal = graph_paths(name, precision)
     card = read_card(spatial)
     eight = graph_precision(spatial) == "int8"
-    ap = _figure(card, ", ".join([ACCURACY, *["int8"] * eight, *["flip"] * flip]))
-    guessed = eight and ap is None and not flip
+    ap = _figure(card, ", ".join([ACCURACY, *["int8"] * eight, *["twice"] * twice]))
+    guessed = eight and ap is None and not twice
     if guessed:
         known = _figure(card, ACCURACY)
         ap = None if known is None else known - INT8_LOSS
@@ -185,7 +185,7 @@ def _network(name: str, precision: str, *, flip: bool = False) -> Network:
         ap=ap,
         lost=lost,
         assumed=tuple(guessed or one for one in assumed),
-        flip=flip,
+        twice=twice,
     )
 
 
@@ -227,7 +227,7 @@ def make_settings(
     networks = list(networks)
     alone = {network.spatial for network in networks if network.longest == 1}
     return {
-        Setting(network.mode, period, count, interval, network.precision, network.flip): network
+        Setting(network.mode, period, count, interval, network.precision, network.twice): network
         for network in networks
         for period in network.periods
         if not (period == 1 < network.longest and network.spatial in alone)

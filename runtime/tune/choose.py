@@ -75,7 +75,7 @@ def _best(rows: Sequence[Measured], count: int) -> list[Measured]:
     """The rows of the most accurate networks and periods; with another number of cores only where that is not slower."""
     kept: dict[tuple[str, int, str, bool], list[Measured]] = {}
     for row in ranked(rows):
-        key = (row.setting.mode, row.setting.period, row.setting.precision, row.setting.flip)
+        key = (row.setting.mode, row.setting.period, row.setting.precision, row.setting.twice)
         if key in kept or len(kept) < count:
             kept.setdefault(key, []).append(row)
     return [row for same in kept.values() for row in same if row.mean_ms <= same[0].mean_ms * (1 + _ALIKE)]

@@ -9,16 +9,16 @@ __all__ = ["TYPES", "under"]
 
 TYPES: Mapping[str, tuple[type, ...]] = {
     "mode": (str,), "period": (int, type(None)), "threads": (int,), "detect_every": (int,), "precision": (str,),
-    "flip": (bool,),
+    "twice": (bool,),
 }  # fmt: skip
 """Fields of ``RunOptions`` that tuning sets, and the types of their values."""
-_TOGETHER = ("mode", "period", "precision", "flip")  # the others fit the mode for which they were chosen
+_TOGETHER = ("mode", "period", "precision", "twice")  # the others fit the mode for which they were chosen
 
 
 def under(given: Collection[str], tuned: Mapping[str, Any]) -> dict[str, Any]:
     """The tuned options that still apply where the user gives others, by name.
 
-    Whoever names a network, a period, a precision or flip means it as it is by itself: then none of the four is tuned.
+    Whoever names a network, a period, a precision or two looks means it as it is by itself: then none of the four is tuned.
     """
     dropped = {*given, *(_TOGETHER if any(name in given for name in _TOGETHER) else ())}
     return {name: value for name, value in tuned.items() if name not in dropped}

@@ -30,7 +30,7 @@ def figures(row: Measured) -> dict[str, Any]:
     one = row.setting
     return {
         "mode": one.mode, "period": one.period, "threads": one.threads, "detect_every": one.detect_every,
-        "precision": one.precision, "flip": one.flip, "ap": None if row.accuracy is None else round(row.accuracy, 4),
+        "precision": one.precision, "twice": one.twice, "ap": None if row.accuracy is None else round(row.accuracy, 4),
         "median_ms": round(row.median_ms, 3), "p95_ms": round(row.p95_ms, 3), "fps": round(row.fps, 1),
         "frames": row.frames, "people": round(row.people, 2),
     }  # fmt: skip

@@ -34,7 +34,7 @@ from vipose.runtime.option import Option
 from vipose.runtime.options import RunOptions, table
 
 OTHER: dict[str, Any] = {
-    "mode": "s-vipnas", "detector": "person-detector", "detector_pixels": 123_456, "period": 2, "flip": True, "precision": "fp32",
+    "mode": "s-vipnas", "detector": "person-detector", "detector_pixels": 123_456, "period": 2, "twice": True, "precision": "fp32",
     "device": "cpu", "threads": 2,
     "max_people": 5, "score_threshold": 0.4, "detect_every": 3, "max_lost": 2.5, "max_keys": 4, "roi": (1.0, 2.0, 30.0, 40.5),
     "smoothing": "live", "smoothing_strength": 2.0, "swap": False, "every": 2, "rotate": "90", "timeout": 5.0,

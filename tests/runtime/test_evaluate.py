@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -18,9 +19,10 @@ from vipose.runtime.evaluate.annotations import load_annotations, load_picture
 from vipose.runtime.evaluate.images import evaluate_images, percentiles
 from vipose.runtime.evaluate.sequence import split_sequences
 from vipose.runtime.evaluate.still import StillPose, box_corners, instance_scores, oks_nms
-from vipose.runtime.geometry import crop, crop_affine
+from vipose.runtime.geometry import Convention, crop, crop_affine
 from vipose.runtime.graphs import PoseGraph
 from vipose.runtime.metadata import Codec
+from vipose.runtime.propagate import Propagator
 from vipose.runtime.results.header import ResultHeader
 from vipose.runtime.results.native import NativeWriter
 from vipose.runtime.skeleton import COCO17
@@ -117,6 +119,24 @@ def test_flip_test_follows_the_convention(tmp_path: Path) -> None:
         merged = merge_flipped(plain, mirrored, COCO17.flip, shift=convention == "msra")
         found = StillPose(graph, flip=True, refinement="none")(image, box)
         assert found[0, :, 2] == pytest.approx(merged[0].max((1, 2)), abs=1e-6)
+
+
+@pytest.mark.parametrize("convention", ["udp", "msra"])
+def test_stills_are_looked_at_twice_as_the_pipeline_does(tmp_path: Path, convention: Convention) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    metadata = pose_metadata()
+    object.__setattr__(metadata, "codec", Codec(convention, stride=4))
+    graph = PoseGraph(pose_graph(tmp_path / "s.onnx", metadata))
+    boxes = np.array([[50.0, 20.0, 98.0, 84.0], [10.0, 30.0, 60.0, 110.0]])
+    found = StillPose(graph, twice=True)(image, boxes)
+    propagator = Propagator(SimpleNamespace(spatial=graph, temporal=()), twice=True)
+    looks = propagator.prepare(image, [(n, box, 0) for n, box in enumerate(boxes)])
+    propagator.run(looks)
+    propagator.decode(looks, (160, 120))
+    assert found[..., :2] == pytest.approx(np.stack([look.keypoints[:, :2] for look in looks]), abs=1e-3)
+    assert np.abs(found - StillPose(graph)(image, boxes)).max() > 0.01
+    with pytest.raises(ValueError, match="exclude"):
+        StillPose(graph, flip=True, twice=True)
 
 
 def test_a_temporal_graph_cannot_run_on_stills(tmp_path: Path) -> None:
@@ -234,7 +254,9 @@ def test_a_damaged_picture_is_named(tmp_path: Path, tiny: Path, capsys: pytest.C
         ("r.jsonl", "--against", "q.jsonl", "--sequence"), ("--images", "x", "--annotations", "y", "--boxes", "mine"),
         ("--images", "x", "--annotations", "y", "--threads", "-1"), ("--images", "x", "--annotations", "y", "--skip", "1"),
         ("--images", "x", "--annotations", "y", "--sequence", "--skip", "-1"),
+        ("--images", "x", "--annotations", "y", "--sequence", "--flip"),
         ("--images", "x", "--annotations", "y", "--sequence", "--save", "z.json"),
+        ("--images", "x", "--annotations", "y", "--flip", "--twice"),
         ("--images", "x", "--annotations", "y", "--detector-pixels", "90000"),
         ("--images", "x", "--annotations", "y", "--boxes", "detector", "--detector-pixels", "9"),
     ],

@@ -26,7 +26,7 @@ def test_defaults() -> None:
 
 def test_every_option_reaches_its_field() -> None:
     given = parse(
-        "-m", "s-vipnas", "--detector", "d.onnx", "--detector-pixels", "90000", "--period", "2", "--flip", "--precision", "fp32", "--device", "cpu", "--threads", "3",
+        "-m", "s-vipnas", "--detector", "d.onnx", "--detector-pixels", "90000", "--period", "2", "--twice", "--precision", "fp32", "--device", "cpu", "--threads", "3",
         "--max-people", "4", "--score-threshold", "0.5", "--detect-every", "7", "--max-lost", "2", "--max-keys", "1",
         "--roi", "1,2,30.5,40", "--smoothing", "live", "--smoothing-strength", "2", "--no-swap", "--start", "1", "--end", "2.5",
         "--every", "3", "--rotate", "90", "--recursive", "--timeout", "5", "--head-blur", "--black-background", "--mirror",
@@ -34,7 +34,7 @@ def test_every_option_reaches_its_field() -> None:
         "--queue-mb", "8", "-q", "--json", "--no-timings", "--camera-size", "1280x720", "--camera-fps", "60", "--joint-threshold", "0.4",
     )  # fmt: skip
     wanted = RunOptions(
-        mode="s-vipnas", detector="d.onnx", detector_pixels=90_000, period=2, flip=True, precision="fp32", device="cpu", threads=3, max_people=4,
+        mode="s-vipnas", detector="d.onnx", detector_pixels=90_000, period=2, twice=True, precision="fp32", device="cpu", threads=3, max_people=4,
         score_threshold=0.5, detect_every=7, max_lost=2.0, max_keys=1, roi=(1.0, 2.0, 30.5, 40.0), smoothing="live",
         smoothing_strength=2.0, swap=False, start=1.0, end=2.5, every=3, rotate="90", recursive=True, timeout=5.0,
         head_blur=True, black_background=True, mirror=True, output="x", save=("csv", "native"), video=False,

@@ -76,12 +76,12 @@ def test_fewer_people_are_followed_at_once_and_more_again() -> None:
 def test_key_frames_are_looked_at_twice_from_the_next_frame_on() -> None:
     film = Film(PipelineConfig(period=1))
     film.play(STILL[:2])
-    for flip, times in ((True, 2), (False, 1)):
+    for twice, times in ((True, 2), (False, 1)):
         before = sum(film.networks.spatial.calls)
-        film.pipeline.reconfigure(PipelineConfig(period=1, flip=flip))
+        film.pipeline.reconfigure(PipelineConfig(period=1, twice=twice))
         film.play(STILL[:1])
         assert sum(film.networks.spatial.calls) - before == 2 * times  # of two people
-    film.pipeline.reconfigure(PipelineConfig(period=1, flip=True))
+    film.pipeline.reconfigure(PipelineConfig(period=1, twice=True))
     film.networks = mode(0)
     film.pipeline.exchange(film.networks)
     film.play(STILL[:1])

@@ -89,7 +89,7 @@ def test_joints_outside_of_the_frame_lose_score() -> None:
 
 
 @pytest.mark.parametrize("convention", ["udp", "msra"])
-def test_what_draws_a_network_to_one_side_cancels_with_flip(convention: str) -> None:
+def test_what_draws_a_network_to_one_side_cancels_on_looking_twice(convention: str) -> None:
     """It puts every joint a cell too far right; in the mirror that is too far left, and only key frames are looked at twice."""
 
     class Leaning(Echo):
@@ -103,10 +103,10 @@ def test_what_draws_a_network_to_one_side_cancels_with_flip(convention: str) -> 
 
     modes = SimpleNamespace(spatial=Leaning(batch=2), temporal=(Leaning(1), Leaning(2)))
     people = [(i, around(0, 0, 60), 0) for i in range(3)]
-    once, twice = Propagator(modes), Propagator(modes, flip=True)
+    once, twice = Propagator(modes), Propagator(modes, twice=True)
     assert (look(once, people)[2].keypoints[:, 0] > JOINT[0] + 3).all()
     looks = look(twice, people)
-    assert all(np.abs(each.keypoints[:, 0] - JOINT[0]).max() < 0.05 for each in looks)
+    assert all(np.abs(each.keypoints[:, 0] - JOINT[0]).max() < 0.5 for each in looks)
     assert modes.spatial.sizes == [2, 1] + [2, 1, 2, 1]
     twice.keep(looks)
     look(twice, [(i, box, 1) for i, box, _ in people])

@@ -74,7 +74,7 @@ def row(mode: str, ap: float | None, p95_ms: float, *, detect: int = 10, threads
 
 def test_every_network_that_ships_is_there_and_ranked() -> None:
     found, notes = find_networks()
-    plain = [one for one in found if not one.flip]
+    plain = [one for one in found if not one.twice]
     by_name = {one.mode: one for one in plain if one.precision == "auto"}
     (eight,) = (one for one in plain if one.precision == "int8")
     assert eight.mode == "s-vipnas" and eight.assumed == (False,)
@@ -134,18 +134,18 @@ def test_eight_bits_are_offered_where_they_are(tmp_path: Path, monkeypatch: pyte
     assert measured.accuracy(1) == 0.37 and measured.assumed == (False,)
 
 
-def test_flip_is_offered_where_a_card_says_what_it_brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: Path) -> None:
+def test_two_looks_are_offered_where_a_card_says_what_it_brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: Path) -> None:
     own = tmp_path / "models"
     own.mkdir()
     monkeypatch.setenv("VIPOSE_MODELS", str(own))
     for name in ("mine.onnx", "mine.int8.onnx"):
         shutil.copy(figures / "figure-0.onnx", own / name)
-    (own / "mine.json").write_text(json.dumps({"metrics": {"AP coco": 0.4, "AP coco, flip": 0.42}}), "utf-8")
-    usual, eight, flipped = networks_of("mine")
-    assert not usual.flip and not eight.flip and (flipped.flip, flipped.precision, flipped.accuracy(1)) == (True, "auto", 0.42)
-    assert not any(one.flip for one in networks_of("t-vipnas")) and [one.flip for one in networks_of("s-vipnas")].count(True) >= 1
-    setting, *_ = make_settings([flipped], (10,), (0,))
-    assert RunOptions(**setting.options(1)).flip and str(setting) == "mine, flip, key frame every 1, detector every 10, all cores"
+    (own / "mine.json").write_text(json.dumps({"metrics": {"AP coco": 0.4, "AP coco, twice": 0.42}}), "utf-8")
+    usual, eight, twice = networks_of("mine")
+    assert not usual.twice and not eight.twice and (twice.twice, twice.precision, twice.accuracy(1)) == (True, "auto", 0.42)
+    assert not any(one.twice for one in networks_of("t-vipnas")) and [one.twice for one in networks_of("s-vipnas")].count(True) >= 1
+    setting, *_ = make_settings([twice], (10,), (0,))
+    assert RunOptions(**setting.options(1)).twice and str(setting) == "mine, twice, key frame every 1, detector every 10, all cores"
 
 
 def test_modes_that_are_named(figures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,7 +469,7 @@ def test_run_takes_what_is_tuned_and_flags_win(
 ) -> None:
     source = tmp_path / "clip.mp4"
     clip(source)
-    options = {"mode": str(figures), "period": 1, "threads": 1, "detect_every": 7, "precision": "auto", "flip": False}
+    options = {"mode": str(figures), "period": 1, "threads": 1, "detect_every": 7, "precision": "auto", "twice": False}
     tuned = Tuned(30.0, True, "tiny", options, fingerprint(), graph_hashes(str(figures), "auto"))
     write_tuned(tuned)
     used = _run(figures, source, tmp_path / "a")
