@@ -121,13 +121,20 @@ class _Recorder:
 
 
 def bench_clip(
-    clip: str, mode: Mode, *, frames: int | None = None, encode: bool = True, tick: Callable[[int], None] | None = None
+    clip: str,
+    mode: Mode,
+    *,
+    config: PipelineConfig | None = None,
+    frames: int | None = None,
+    encode: bool = True,
+    tick: Callable[[int], None] | None = None,
 ) -> list[ClipRow]:
     """Run a clip.
 
     Args:
         clip: a file or URL.
         mode: networks with a detector.
+        config: of the pipeline, but for its smoothing.
         frames: how many; the clip is repeated until there are so many. None: the clip once.
         encode: also with drawing and H.264 encoding (into a temporary file).
         tick: told how many frames of the present run are done.
@@ -141,10 +148,11 @@ def bench_clip(
     rows = [_decode(specs[0], frames, tick)]
     if rows[0].frames == 0:
         raise InputError(f"'{clip}' has no frame that can be decoded; give another clip")
-    rows.append(_run(specs[0], mode, frames, None, tick))
+    config = replace(config or PipelineConfig(), smoothing=False)
+    rows.append(_run(specs[0], mode, config, frames, None, tick))
     if encode:
         with tempfile.TemporaryDirectory(prefix="vipose-bench-") as folder:
-            rows.append(_run(specs[0], mode, frames, Path(folder) / "bench.mp4", tick))
+            rows.append(_run(specs[0], mode, config, frames, Path(folder) / "bench.mp4", tick))
     return rows
 
 
@@ -159,11 +167,16 @@ def _decode(spec: SourceSpec, frames: int | None, tick: Callable[[int], None] | 
 
 
 def _run(
-    spec: SourceSpec, mode: Mode, frames: int | None, video: Path | None, tick: Callable[[int], None] | None
+    spec: SourceSpec,
+    mode: Mode,
+    config: PipelineConfig,
+    frames: int | None,
+    video: Path | None,
+    tick: Callable[[int], None] | None,
 ) -> ClipRow:
     source = _Repeated(spec, frames)
     recorder = _Recorder(video, source.info)
-    pipeline = Pipeline(mode, PipelineConfig(smoothing=False))
+    pipeline = Pipeline(mode, config)
 
     def annotate(frame: Frame, result: FrameResult, age_s: float) -> Picture:
         return draw(frame.image, build_overlay(result, mode.skeleton))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -101,6 +101,7 @@ def bench_stages(
     people: Sequence[int] = (1, 2, 5, 10),
     *,
     repeats: int = 30,
+    config: PipelineConfig | None = None,
     person: Image | None = None,
     tick: Callable[[int], None] | None = None,
 ) -> list[StageRow]:
@@ -112,6 +113,7 @@ def bench_stages(
         mode: networks with a detector.
         people: how many, a row each.
         repeats: periods of the mode (frames = repeats x period).
+        config: of the pipeline, but for the number of people.
         person: picture to copy; None takes :func:`person_picture`, or noise where there is none (the tracker then
             loses people, so that ``tracked`` and ``key_share`` are not those of real use).
         tick: told how many frames (of each number of people) are done.
@@ -120,7 +122,7 @@ def bench_stages(
     if person is None:
         person = np.random.default_rng(0).integers(0, 256, (320, 240, 3), dtype=np.uint8)
     scenes = [crowd(person, count) for count in people]
-    pipelines = [_pipeline(mode, boxes, count) for (_, boxes), count in zip(scenes, people, strict=True)]
+    pipelines = [_pipeline(mode, config or PipelineConfig(), boxes, count) for (_, boxes), count in zip(scenes, people, strict=True)]
     skip = _WARM_UP_PERIODS * mode.period
     results: list[list[Any]] = [[] for _ in people]
     for index in range(skip + repeats * mode.period):
@@ -133,7 +135,7 @@ def bench_stages(
     return [_row(count, mode.workers.threads, row) for count, row in zip(people, results, strict=True)]
 
 
-def _pipeline(mode: Mode, boxes: npt.NDArray[np.float32], count: int) -> Pipeline:
+def _pipeline(mode: Mode, config: PipelineConfig, boxes: npt.NDArray[np.float32], count: int) -> Pipeline:
     detector = mode.detector
 
     def steered(image: Image, roi: Any = None) -> npt.NDArray[np.float32]:
@@ -142,7 +144,7 @@ def _pipeline(mode: Mode, boxes: npt.NDArray[np.float32], count: int) -> Pipelin
         return boxes
 
     networks = _Steered(steered, mode.spatial, mode.temporal, mode.period, mode.provider, mode.workers)
-    return Pipeline(networks, PipelineConfig(max_people=count))
+    return Pipeline(networks, replace(config, max_people=count))
 
 
 def _row(people: int, threads: int, results: Sequence[Any]) -> StageRow:

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nets.add_argument(
         "--precision", choices=PRECISION_CHOICES, default="auto", help="of graphs with a name (default auto: the first there is)"
     )
+    nets.add_argument("--twice", action="store_true", help="look twice on key frames, in stages and clip")
     nets.add_argument("--device", default="auto", help="where graphs run (default auto)")
     what = parser.add_argument_group("What to measure")
     what.add_argument("--graphs", choices=("only", "yes", "no"), default="yes", help="graphs alone: only them, too, or not")
@@ -111,6 +112,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--graphs only leaves the clip out; drop one of them")
     if args.graphs == "no" and args.reference:
         raise UsageError("--reference belongs to graphs alone; drop --graphs no")
+    if args.graphs == "only" and args.twice:
+        raise UsageError("--graphs only runs each graph by itself; drop it to measure --twice")
     if args.detector == "none" and args.graphs != "only":
         raise UsageError("--detector none goes with --graphs only, since the pipeline needs a detector")
 
@@ -135,6 +138,7 @@ def _reference(name: str) -> Path:
 def _stages(args: argparse.Namespace, progress: _Progress) -> list[StageRow]:
     from vipose.runtime.bench.stages import bench_stages
     from vipose.runtime.modes import load_mode
+    from vipose.runtime.pipeline import PipelineConfig
 
     rows: list[StageRow] = []
     for threads in args.threads:
@@ -144,7 +148,7 @@ def _stages(args: argparse.Namespace, progress: _Progress) -> list[StageRow]:
         )  # fmt: skip
         try:
             tick = progress(f"stages, threads {threads}", args.repeats * mode.period)
-            rows += bench_stages(mode, args.people, repeats=args.repeats, tick=tick)
+            rows += bench_stages(mode, args.people, repeats=args.repeats, config=PipelineConfig(twice=args.twice), tick=tick)
         finally:
             mode.close()
     return rows
@@ -153,6 +157,7 @@ def _stages(args: argparse.Namespace, progress: _Progress) -> list[StageRow]:
 def _clip(args: argparse.Namespace, progress: _Progress) -> list[ClipRow]:
     from vipose.runtime.bench.clip import bench_clip
     from vipose.runtime.modes import load_mode
+    from vipose.runtime.pipeline import PipelineConfig
 
     mode = load_mode(
         args.mode, detector=args.detector, device=args.device, threads=args.threads[0], period=args.period,
@@ -160,7 +165,8 @@ def _clip(args: argparse.Namespace, progress: _Progress) -> list[ClipRow]:
     )  # fmt: skip
     try:
         tick = progress("clip", args.frames or 0)
-        return bench_clip(args.clip, mode, frames=args.frames, encode=not args.no_encode, tick=tick)
+        config = PipelineConfig(twice=args.twice)
+        return bench_clip(args.clip, mode, config=config, frames=args.frames, encode=not args.no_encode, tick=tick)
     finally:
         mode.close()
 

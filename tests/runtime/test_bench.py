@@ -19,6 +19,7 @@ from vipose.runtime.bench.timing import Timing, interleaved, paired_ratio
 from vipose.runtime.cli import main
 from vipose.runtime.errors import EXIT_NOTHING, EXIT_OK, EXIT_USAGE, InputError, ModelError
 from vipose.runtime.modes import Mode, load_mode
+from vipose.runtime.pipeline import Pipeline, PipelineConfig
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,19 @@ def test_stages_have_a_row_for_each_number_of_people(mode: Mode) -> None:
         assert 0 < row.tracked <= row.people and 0 < row.key_share <= 1
 
 
+def test_looking_twice_is_measured_as_such(tiny: Path, mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "clip.mp4"
+    clip(path)
+    seen: list[PipelineConfig] = []
+    made = Pipeline.__init__
+    monkeypatch.setattr(Pipeline, "__init__", lambda self, mode, config: seen.append(config) or made(self, mode, config))
+    words = ["bench", "--mode", str(tiny), "--detector", str(tiny / "tiny-detector.onnx"), "--graphs", "no", "--repeats", "1"]
+    assert main([*words, "--people", "1,2", "--clip", str(path), "--twice", "--quiet"]) == EXIT_OK
+    assert [(config.twice, config.max_people, config.smoothing) for config in seen] == [
+        (True, 1, True), (True, 2, True), (True, 20, False), (True, 20, False),
+    ]  # fmt: skip
+
+
 def test_a_clip_is_run_three_ways_and_repeated_until_there_are_enough_frames(mode: Mode, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     made = clip(path)
@@ -170,7 +184,7 @@ def test_command_line(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         ["--threads", "0"], ["--threads", "two"], ["--batch", ""], ["--repeats", "0"], ["--frames", "100"],
         ["--graphs", "only", "--clip", "x.mp4"], ["--graphs", "no", "--reference", "x.onnx"], ["--detector", "none"],
-        ["--frames", "0", "--clip", "x.mp4"],
+        ["--frames", "0", "--clip", "x.mp4"], ["--graphs", "only", "--twice"],
     ],
 )  # fmt: skip
 def test_absurd_options_are_usage_errors(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
