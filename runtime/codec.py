@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from vipose.runtime.geometry import Convention, apply_affine, heatmap_scale, invert
 
-__all__ = ["Refinement", "dark_blur", "decode", "decode_frame", "encode_gaussian", "merge_flipped", "sigma_at", "unflip"]
+__all__ = ["Refinement", "dark_blur", "decode", "decode_frame", "encode_gaussian", "merge_flipped", "sigma_at"]
 
 Refinement = Literal["dark", "quarter", "none"]
 _HEIGHT = 256
@@ -160,19 +160,14 @@ def decode_frame(
     return cells
 
 
-def unflip(mirrored: npt.NDArray[np.float32], flip: tuple[int, ...], *, shift: bool) -> npt.NDArray[np.float32]:
-    """Heatmaps [N, K, h, w] of mirrored crops as those of the crops themselves.
+def merge_flipped(
+    plain: npt.NDArray[np.float32], mirrored: npt.NDArray[np.float32], flip: tuple[int, ...], *, shift: bool
+) -> npt.NDArray[np.float32]:
+    """Mean of heatmaps [N, K, h, w] and those of the mirrored crop, mirrored back.
 
-    ``shift`` moves them one column to the right (msra; a udp network is aligned without it).
+    ``shift`` moves the latter one column to the right (msra; a udp network is aligned without it).
     """
     back = mirrored[:, list(flip), :, ::-1].copy()
     if shift:
         back[..., 1:] = back[..., :-1].copy()
-    return back
-
-
-def merge_flipped(
-    plain: npt.NDArray[np.float32], mirrored: npt.NDArray[np.float32], flip: tuple[int, ...], *, shift: bool
-) -> npt.NDArray[np.float32]:
-    """The flip test: the mean of heatmaps [N, K, h, w] and those of the mirrored crops; see :func:`unflip`."""
-    return np.asarray((plain + unflip(mirrored, flip, shift=shift)) / 2, np.float32)
+    return np.asarray((plain + back) / 2, np.float32)

@@ -100,6 +100,11 @@ class GraphMetadata:
             raise ModelError(f"graph '{self.network}' is a detector and has no skeleton")
         return SKELETONS[self.skeleton]
 
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """Index of each joint's mirror image: ``flip``, else the skeleton's; raises ModelError for a detector."""
+        return self.flip or self.joints.flip
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), allow_nan=False, sort_keys=True)
 

@@ -100,7 +100,7 @@ class Option:
 
 def number(value: float) -> str:
     """A number as people write it."""
-    return f"{value:g}"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:g}"
 
 
 def region(text: str) -> tuple[float, float, float, float]:

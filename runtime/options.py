@@ -63,10 +63,10 @@ class RunOptions:
         about="the key network runs every so many frames, lighter ones in between; automatic takes what the pose network allows",
     )  # fmt: skip
     twice: bool = _option(
-        False, "--twice", "the key network looks at everybody twice, the second time mirrored and closer, and the mean counts: more accurate, key frames cost twice", NETWORKS,
+        False, "--twice", "the key network looks at everybody twice, the second time mirrored and closer, and the mean counts: more accurate with s-vipnas, at twice its cost", NETWORKS,
         kind=bool, applies="now",
         label="Look twice on key frames",
-        about="the key network sees everybody a second time, mirrored and closer, and the mean counts: more accurate, key frames cost twice",
+        about="the key network sees everybody a second time, mirrored and closer, and the mean counts: more accurate with s-vipnas, at twice its cost",
     )  # fmt: skip
     precision: str = _option(
         "auto", "--precision", "how the weights of graphs with a name are stored; auto: the first that there is; int8 computes in 8 bits, the others in fp32", NETWORKS,

@@ -70,6 +70,10 @@ class Look:
     second: SecondLook | None = None
 
 
+_Job = list[tuple[Look, SecondLook | None]]
+"""What a network runs at once: people, and which of their looks, None for the first."""
+
+
 class Propagator:
     """Looks at people with the right network and remembers their heatmaps.
 
@@ -94,7 +98,7 @@ class Propagator:
         if codec is None or any(_form(t.metadata) != _form(meta) for t in self._temporal):
             raise ModelError("the graphs of this mode differ in input, joints or codec; export them together")
         self.skeleton = meta.joints
-        self._mirror = meta.flip or self.skeleton.flip
+        self._mirrored = meta.mirrored
         self._codec = codec
         self._size = meta.input.width, meta.input.height
         self._cells = meta.input.width // codec.stride, meta.input.height // codec.stride
@@ -138,13 +142,18 @@ class Propagator:
         jobs = [job for phase in range(self.phases + 1) for job in self._jobs(looks, phase)]
         began = time.perf_counter()
         done = self._map(self._run_job, jobs)
+        second: list[tuple[Look, Heatmaps]] = []
+        for job, (heatmaps, _) in zip(jobs, done, strict=True):
+            for (look, again), own in zip(job, heatmaps, strict=True):
+                if again is None:
+                    look.heatmaps = own
+                else:
+                    second.append((look, own))
+        self._map(self._average, second)
         wall = (time.perf_counter() - began) * 1e3
         total = max(sum(seconds for _, seconds in done), 1e-9)
-        for (batch, again), (heatmaps, seconds) in zip(jobs, done, strict=True):
-            for look, own in zip(batch, heatmaps, strict=True):
-                look.heatmaps = self._averaged(look, own) if again else own
-            # Workers overlap: the wall time is shared out.
-            self.spent_ms["temporal" if batch[0].phase else "spatial"] += wall * seconds / total
+        for job, (_, seconds) in zip(jobs, done, strict=True):  # workers overlap: the wall time is shared out
+            self.spent_ms["temporal" if job[0][0].phase else "spatial"] += wall * seconds / total
 
     def decode(self, looks: Sequence[Look], frame_size: tuple[int, int]) -> None:
         """Fill in ``keypoints``; joints outside of a frame of ``frame_size`` (width, height) lose most of their score."""
@@ -163,30 +172,31 @@ class Propagator:
         """Remember heatmaps for the next frame; who is not among them is forgotten."""
         self._states = {look.person: (look.affine, look.heatmaps) for look in looks}
 
-    def _jobs(self, looks: Sequence[Look], phase: int) -> list[tuple[list[Look], bool]]:
-        """People of a phase as their network takes them, first looks before second ones, and which of the two it is."""
+    def _jobs(self, looks: Sequence[Look], phase: int) -> list[_Job]:
+        """People of a phase as their network takes them, first looks before second ones."""
         same = [look for look in looks if look.phase == phase]
-        size = getattr(self._network(phase), "batch", None) or max(len(same), 1)
-        return [
-            (part[start: start + size], again)
-            for part, again in ((same, False), ([look for look in same if look.second is not None], True))
-            for start in range(0, len(part), size)
-        ]
+        seen: _Job = [(look, None) for look in same]
+        seen += [(look, look.second) for look in same if look.second is not None]
+        size = getattr(self._network(phase), "batch", None) or max(len(seen), 1)
+        return [seen[start: start + size] for start in range(0, len(seen), size)]
 
-    def _run_job(self, job: tuple[list[Look], bool]) -> tuple[Heatmaps, float]:
+    def _run_job(self, job: _Job) -> tuple[Heatmaps, float]:
         """Heatmaps [N, K, h', w'] of a job, and the seconds that it took."""
-        batch, again = job
         began = time.perf_counter()
-        network = self._network(batch[0].phase)
-        crops = np.stack([look.second.crop if again and look.second is not None else look.crop for look in batch])
-        previous = [look.previous for look in batch if look.previous is not None]
-        heatmaps = network(crops, np.stack(previous)) if batch[0].phase else network(crops)
+        phase = job[0][0].phase
+        network = self._network(phase)
+        crops = np.stack([look.crop if again is None else again.crop for look, again in job])
+        previous = [look.previous for look, _ in job if look.previous is not None]
+        heatmaps = network(crops, np.stack(previous)) if phase else network(crops)
         return heatmaps, time.perf_counter() - began
 
-    def _averaged(self, look: Look, second: Heatmaps) -> Heatmaps:
-        """The mean of what the first look has given already and of the second."""
-        assert look.second is not None  # only such looks have a second job
-        return average_looks(look.heatmaps, second, look.affine, look.second, self._mirror, self._size, self._codec.convention)
+    def _average(self, seen: tuple[Look, Heatmaps]) -> None:
+        """Lay the heatmaps of a second look over those of the first."""
+        look, heatmaps = seen
+        assert look.second is not None  # only such looks have them
+        look.heatmaps = average_looks(
+            look.heatmaps, heatmaps, look.affine, look.second, self._mirrored, self._size, self._codec.convention
+        )
 
     def _network(self, phase: int) -> PoseNetwork:
         return self._temporal[phase - 1] if phase else self._spatial

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vipose.runtime.codec import unflip
-from vipose.runtime.geometry import Convention, FloatArray, crop, crop_affine, warp_between, warp_heatmaps
+from vipose.runtime.geometry import Convention, FloatArray, compose, crop, crop_affine, warp_between, warp_heatmaps
 
 __all__ = ["CLOSER", "SecondLook", "average_looks", "second_look"]
 
@@ -26,8 +25,8 @@ class SecondLook:
     """The second view of a person.
 
     Attributes:
-        affine: [2, 3] frame -> network input, before mirroring.
-        crop: [h, w, 3] uint8, mirrored.
+        affine: [2, 3] frame -> network input; it mirrors.
+        crop: [h, w, 3] uint8, what the network sees.
     """
 
     affine: FloatArray
@@ -44,9 +43,13 @@ def second_look(
         box: x0, y0, x1, y1 in frame pixels.
         size: width, height of the network input.
         convention: of the graph.
+
+    Returns:
+        The look, for a network that takes crops of this size.
     """
-    affine = crop_affine(box, size, pad=CLOSER, convention=convention)
-    return SecondLook(affine, np.ascontiguousarray(crop(image, affine, size)[:, ::-1]))
+    mirror = np.array([[-1.0, 0.0, size[0] - 1.0], [0.0, 1.0, 0.0]])
+    affine = compose(mirror, crop_affine(box, size, pad=CLOSER, convention=convention))
+    return SecondLook(affine, crop(image, affine, size))
 
 
 def average_looks(
@@ -58,17 +61,22 @@ def average_looks(
     size: tuple[int, int],
     convention: Convention,
 ) -> Heatmaps:
-    """Heatmaps of a person on the first crop: the mean of both where both see, the first alone elsewhere.
+    """The mean of both where both see, the first alone elsewhere.
+
+    The second is laid over the first by the affines of both, so that mirroring is exact in every convention: the flip test's shift of a
+    whole column for msra leaves a quarter of one.
 
     Args:
-        first, second: [K, h, w] float32, the latter as the network put it out for the mirrored crop.
+        first, second: [K, h, w] float32, each as the network put it out for its crop.
         affine: [2, 3] frame -> input of the first crop.
         look: the second one.
         flip: index of each joint's mirror image.
         size, convention: see :func:`second_look`.
+
+    Returns:
+        [K, h, w] float32 on the first crop.
     """
-    back = unflip(second[None], flip, shift=convention == "msra")[0]
     between = warp_between(look.affine, affine, size, (first.shape[2], first.shape[1]), convention)
     seen = np.ones((1, *first.shape[1:]), np.float32)
-    warped = warp_heatmaps(np.concatenate([back, seen]), between)
+    warped = warp_heatmaps(np.concatenate([second[list(flip)], seen]), between)
     return np.asarray((first + warped[:-1]) / (1 + warped[-1]), np.float32)

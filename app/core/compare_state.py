@@ -25,7 +25,7 @@ class Wishes:
 
     Attributes:
         left, right: modes.
-        options: of the run; their mode and period are ignored.
+        options: of the run; what a choice says of a side is ignored there.
         repeat: begin a file again at its end.
         paused: hold the picture.
         stop: end the run.

@@ -24,10 +24,12 @@ class Choice:
     Attributes:
         mode: name of a mode, or path of a graph or of a folder of graphs.
         period: a key frame every so many frames; None for the mode's own, and so for modes that cannot keep it.
+        twice: look twice on key frames.
     """
 
     mode: str
     period: int | None = None
+    twice: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Contender:
 
 
 def _chosen(choice: Choice, options: RunOptions) -> RunOptions:
-    return replace(options, mode=choice.mode, period=choice.period)
+    return replace(options, mode=choice.mode, period=choice.period, twice=choice.twice)
 
 
 def _weights(path: Path) -> tuple[int, int]:

@@ -30,9 +30,9 @@ def load(options: RunOptions) -> Mode:
 
 
 def set_threshold(mode: Mode, options: RunOptions) -> None:
-    """Let the detector of networks that were loaded with these options, but for the score threshold, follow it."""
+    """Let the detector of loaded networks follow the score threshold."""
     if mode.detector is not None:
-        mode.detector.config = detector_config(options)
+        mode.detector.config = replace(mode.detector.config, score=detector_config(options).score)
 
 
 def fitting(options: RunOptions, mode: Mode) -> RunOptions:

@@ -251,6 +251,7 @@ def _row(parent: QWidget | None, *parts: tuple[QWidget, int]) -> QHBoxLayout:
 
 
 def _first_right(settings: Settings) -> Choice:
-    """What the live page runs, against the key-frame network on every frame; where it runs that, the temporal one."""
+    """What the live page runs, against the key-frame network on every frame; where it runs just that, the temporal one."""
     options = settings.options
-    return Choice(_TEMPORAL) if options.mode == _SINGLE else Choice(options.mode, options.period)
+    alike = options.mode == _SINGLE and not options.twice
+    return Choice(_TEMPORAL) if alike else Choice(options.mode, options.period, options.twice)

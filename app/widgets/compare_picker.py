@@ -1,21 +1,24 @@
-"""Which mode one side of the comparison view runs, and how often that makes a key frame."""
+"""Which mode one side of the comparison view runs, how often that makes a key frame, and whether it looks twice there."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QWidget
 
 from vipose.app.core.compare_state import SideStatus
 from vipose.app.core.contender import Choice
 from vipose.app.widgets.option_editors import option_editor
 from vipose.app.widgets.theme import SPACING, set_role
 from vipose.runtime.modes import MODES
+from vipose.runtime.options import table
 
 __all__ = ["ModePicker"]
 
 
 class ModePicker(QWidget):
-    """A mode, and how often it makes a key frame.
+    """A mode, how often it makes a key frame, and whether it looks twice there.
 
     Args:
         title: what the side is called.
@@ -36,6 +39,9 @@ class ModePicker(QWidget):
         self.period.setToolTip("How often the key-frame network runs; between its frames poses are carried on")
         self.period.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.period.setMinimumContentsLength(14)
+        self.twice = QCheckBox("Twice", self)
+        self.twice.setAccessibleName(f"{table()['twice'].label}, {title.lower()}")
+        self.twice.setToolTip(table()["twice"].about.capitalize())
         self.state = QLabel(self)
         set_role(self.state, "hint")
         name = QLabel(title, self)
@@ -46,9 +52,11 @@ class ModePicker(QWidget):
         row.addWidget(name)
         row.addWidget(self.mode, 1)
         row.addWidget(self.period)
+        row.addWidget(self.twice)
         row.addWidget(self.state)
         self.mode.changed.connect(self._mode_chosen)
         self.period.activated.connect(self._period_chosen)
+        self.twice.clicked.connect(lambda checked: self._take(replace(self._choice, twice=checked)))
         self._show(choice)
 
     @property
@@ -74,11 +82,12 @@ class ModePicker(QWidget):
     def _mode_chosen(self, mode: str) -> None:
         period = self._choice.period
         self._longest = _longest(mode)
-        self._take(Choice(mode, period if period is not None and period <= self._longest else None))
+        kept = period if period is not None and period <= self._longest else None
+        self._take(replace(self._choice, mode=mode, period=kept))
 
     def _period_chosen(self, row: int) -> None:
         period = self.period.itemData(row)
-        self._take(Choice(self._choice.mode, None if period == self._longest else period))
+        self._take(replace(self._choice, period=None if period == self._longest else period))
 
     def _take(self, choice: Choice) -> None:
         if choice != self._choice:
@@ -94,6 +103,7 @@ class ModePicker(QWidget):
             self.period.addItem("Key frames only" if period == 1 else f"Key frame every {period}", period)
         self.period.setCurrentIndex(0 if choice.period is None else max(self.period.findData(choice.period), 0))
         self.period.setEnabled(self._longest > 1)
+        self.twice.setChecked(choice.twice)
 
     def close_down(self) -> None:
         """End what runs in the background; safe to call twice."""

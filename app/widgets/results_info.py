@@ -18,13 +18,13 @@ _SETTINGS = (
     ("period", "Key frame every"),
     ("twice", "Looks twice on key frames"),
     ("detector", "Detector"),
+    ("detector_pixels", "Its pixels"),
     ("precision", "Precision"),
     ("smoothing", "Smoothing"),
     ("max_people", "Most people"),
     ("score_threshold", "Person threshold"),
 )
-_NONE = {"period": "as the mode has it"}
-_WORDS = {True: "yes", False: "no"}
+_NONE = {"period": "as the mode has it", "detector_pixels": "as the detector has them"}
 
 
 class ResultsInfo(QScrollArea):
@@ -71,6 +71,10 @@ class ResultsInfo(QScrollArea):
         return label
 
 
+def _shown(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
 def info_rows(stored: StoredResults, video: Path | None) -> list[tuple[str, str, str]]:
     """Name, value and more about the value, a row each; what a file does not say has no row."""
     header, source = stored.header, stored.header.source
@@ -90,7 +94,7 @@ def info_rows(stored: StoredResults, video: Path | None) -> list[tuple[str, str,
     for key, name in _SETTINGS:
         if key in header.settings:
             value = header.settings[key]
-            text = _WORDS.get(value, str(value)) if value is not None else _NONE.get(key, "none")
+            text = _NONE.get(key, "none") if value is None else _shown(value)
             rows.append((name, f"{text} frames" if key == "period" and value is not None else text, ""))
     rows.append(("Skeleton", f"{header.skeleton}, {len(header.joints)} joints", ", ".join(header.joints.joints)))
     if header.graphs:

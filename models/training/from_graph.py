@@ -6,8 +6,9 @@
 
 Graphs hold no batch norms: an export folds them into the convolutions before them. Here each gets one again whose mean and variance
 are those of its convolution on people of the packs, and whose scale and shift undo them: the network computes what it did, and a
-training begins with statistics that are true. Weights are as exact as the graph stores them. Foreign graphs and those in 8 bits
-are no exports of 'vipose export' in floating point, and are refused.
+training begins with statistics that are true; of T-ViPNets on the heatmaps that the key-frame network gives for the same frame. Weights are
+as exact as the graph stores them. Graphs in 8 bits, foreign ones and imported checkpoints are no exports of a training here, and are
+refused.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from torch import Tensor, nn
 
 from vipose.models.arguments import Parser
 from vipose.models.data.teacher import MEAN, STD
-from vipose.models.export import trace_pose
+from vipose.models.export import pose_metadata, trace_pose
+from vipose.models.networks.architecture import Architecture
 from vipose.models.networks.base import PoseNetwork, scaled_softmax
 from vipose.models.networks.registry import architecture_from_json, build
 from vipose.models.quantise import calibration_crops
 from vipose.models.training.checkpoint import save_checkpoint
+from vipose.runtime.codec import sigma_at
 from vipose.runtime.errors import ModelError, OutputError, UsageError
 from vipose.runtime.metadata import KEY, GraphMetadata
 from vipose.runtime.shipped import shipped_graph
@@ -44,6 +47,7 @@ Array = npt.NDArray[Any]
 PEOPLE = 512
 """People on whom statistics are measured."""
 _BATCH = 32
+_LAYERS = ("Conv", "ConvTranspose", "BatchNormalization", "LayerNormalization")
 _TOLERANCE = 1e-3
 """Largest difference of a network's heatmaps from its graph's, as a share of the largest value."""
 
@@ -56,23 +60,41 @@ class Exported:
         path: of the file.
         model: its nodes and weights.
         metadata: its own.
+        arch: the network that it was made of.
     """
 
     path: Path
     model: onnx.ModelProto
     metadata: GraphMetadata
+    arch: Architecture
 
     @property
     def size(self) -> tuple[int, int]:
         """Width, height of the crops."""
         return self.metadata.input.width, self.metadata.input.height
 
+    @property
+    def sigma(self) -> float:
+        """Of the heatmaps, cells."""
+        assert self.metadata.codec is not None  # read_graph has looked
+        return self.metadata.codec.sigma
+
+    @property
+    def published_sigma(self) -> float:
+        """The same at crops of 256 rows, as recipes name it."""
+        return self.sigma / sigma_at(1.0, self.size[1])
+
+    @property
+    def form(self) -> tuple[object, ...]:
+        """What the graphs of one mode have in common."""
+        return self.size, self.metadata.skeleton, self.sigma
+
 
 def read_graph(name: str) -> Exported:
     """A graph by its path, or by the name under which it ships.
 
     Raises:
-        ModelError: it is missing, no graph, has no metadata, or is no pose graph in floating point.
+        ModelError: it is missing, no graph, has no metadata, is no pose graph in floating point, or no export of a training here.
     """
     given = Path(name)
     path = given if given.suffix == ".onnx" or given.is_file() else shipped_graph(name)
@@ -86,7 +108,15 @@ def read_graph(name: str) -> Exported:
     metadata = GraphMetadata.from_json(texts[0])
     if metadata.codec is None or any("Quantize" in node.op_type for node in model.graph.node):
         raise ModelError(f"'{path}' is no pose graph in floating point; give the NAME.onnx of a key-frame or a temporal network")
-    return Exported(path, model, metadata)
+    try:
+        arch = architecture_from_json(metadata.architecture)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"'{path}' does not say which network it was made of ({error}); give a graph of 'vipose export'") from error
+    exported = Exported(path, model, metadata, arch)
+    ours = pose_metadata(arch, metadata.network, exported.size, {}, exported.published_sigma, T=metadata.T, phase=metadata.phase)
+    if metadata.input != ours.input or metadata.codec != ours.codec:
+        raise ModelError(f"'{path}' takes or gives something else than networks trained here (an imported checkpoint?); train it from its own file")
+    return exported
 
 
 def restore(exported: Exported, crops: npt.NDArray[np.uint8], previous: Tensor | None = None) -> PoseNetwork:
@@ -100,7 +130,7 @@ def restore(exported: Exported, crops: npt.NDArray[np.uint8], previous: Tensor |
     Raises:
         ModelError: the graph is not what exporting its architecture gives today.
     """
-    network = build(architecture_from_json(exported.metadata.architecture)).eval().requires_grad_(False)
+    network = build(exported.arch).eval().requires_grad_(False)
     _fill(network, exported)
     batches = [
         (_images(crops[i : i + _BATCH]), None if previous is None else previous[i : i + _BATCH]) for i in range(0, len(crops), _BATCH)
@@ -110,7 +140,7 @@ def restore(exported: Exported, crops: npt.NDArray[np.uint8], previous: Tensor |
     return network.requires_grad_(True)
 
 
-def heatmaps(network: PoseNetwork, sigma: float, crops: npt.NDArray[np.uint8]) -> Tensor:
+def _heatmaps(network: PoseNetwork, sigma: float, crops: npt.NDArray[np.uint8]) -> Tensor:
     """What a key-frame network puts out for crops [N, H, W, 3] uint8 RGB: [N, K, h, w] float32."""
     with torch.inference_mode():
         parts = [network(_images(crops[i : i + _BATCH])) for i in range(0, len(crops), _BATCH)]
@@ -127,11 +157,14 @@ def _fill(network: PoseNetwork, exported: Exported) -> None:
     """Put a graph's weights into a network; batch norms that were folded do nothing now but add the bias.
 
     The same architecture is exported once more with numbers for weights, every convolution and every bias painted with one of its
-    own. Where a number turns up in that graph, the true graph holds its weights. What was not folded has kept its name.
+    own. Where a number turns up in that graph, the true graph holds its weights. What was not folded has kept its name. What only a
+    training uses, such as the heatmaps of PoseNAS's first decoder, is in no graph and stays as it was built.
     """
     state = dict(network.state_dict(keep_vars=True))
+    built = {key: value.detach().clone() for key, value in state.items()}
     for norm in _norms(network):
         norm.weight.fill_(1.0)
+        norm.running_mean.zero_()  # type: ignore[union-attr]
         norm.running_var.fill_(1.0 - norm.eps)  # type: ignore[union-attr]
     painted = {number: key for number, key in enumerate((k for k in state if _is_painted(k, network)), start=1)}
     for number, key in painted.items():
@@ -155,8 +188,8 @@ def _fill(network: PoseNetwork, exported: Exported) -> None:
                 raise _differs(exported)
             target.copy_(torch.from_numpy(part.reshape(target.shape)))
             found.add(painted[int(number)])
-    if not set(painted.values()) <= found:
-        raise _differs(exported)
+    for key in set(painted.values()) - found:
+        state[key].copy_(built[key])
 
 
 def _norms(network: PoseNetwork) -> list[nn.BatchNorm2d]:
@@ -170,18 +203,23 @@ def _is_painted(key: str, network: PoseNetwork) -> bool:
 
 
 def _pairs(pattern: onnx.ModelProto, exported: Exported) -> Iterator[tuple[str, Array, Array]]:
-    """Name, painted and true values of everything that the layers of two graphs hold, node by node."""
+    """Name in the pattern, painted and true values of everything that the layers of two graphs hold, node by node."""
     ours, theirs = _weights(pattern), _weights(exported.model)
     layers = [[node for node in model.graph.node if node.op_type != "Cast"] for model in (pattern, exported.model)]
     if [node.op_type for node in layers[0]] != [node.op_type for node in layers[1]]:
         raise _differs(exported)
     for ours_node, theirs_node in zip(*layers, strict=True):
-        if ours_node.op_type not in ("Conv", "ConvTranspose", "BatchNormalization"):
+        if ours_node.op_type not in _LAYERS:
             continue
-        for mark, value in zip(ours_node.input[1:], theirs_node.input[1:], strict=True):
+        if len(ours_node.input) != len(theirs_node.input):
+            raise _differs(exported)
+        names = list(ours_node.input[1:])
+        if ours_node.op_type == "BatchNormalization":  # only the bias has a value, and so a name, that no other layer shares
+            names = [names[1].removesuffix("bias") + part for part in ("weight", "bias", "running_mean", "running_var")]
+        for name, mark, value in zip(names, ours_node.input[1:], theirs_node.input[1:], strict=True):
             if mark not in ours or value not in theirs or ours[mark].shape != theirs[value].shape:
                 raise _differs(exported)
-            yield value, ours[mark], theirs[value]
+            yield name, ours[mark], theirs[value]
 
 
 def _weights(model: onnx.ModelProto) -> dict[str, Array]:
@@ -227,11 +265,10 @@ def _compare(
     network: PoseNetwork, exported: Exported, crops: npt.NDArray[np.uint8], batch: tuple[Tensor, Tensor | None]
 ) -> None:
     """Raise ModelError where the network does not put out what its graph does."""
-    assert exported.metadata.codec is not None  # read_graph has looked
     with torch.inference_mode():
         ours = network(*batch)
         if network.arch.output == "logits":
-            ours = scaled_softmax(ours, exported.metadata.codec.sigma)
+            ours = scaled_softmax(ours, exported.sigma)
     feeds = {"image": crops} | ({} if batch[1] is None else {"previous": batch[1].numpy()})
     session = ort.InferenceSession(exported.model.SerializeToString(), providers=["CPUExecutionProvider"])
     theirs = session.run(["heatmaps"], feeds)[0]
@@ -275,15 +312,17 @@ def _temporal(graphs: Sequence[Exported], args: argparse.Namespace) -> dict[str,
     """The checkpoint of T-ViPNets; the frame before is taken to be this one, as the key-frame network sees it."""
     if args.spatial is None:
         raise UsageError("temporal networks see the heatmaps of a key-frame network; give its graph with --spatial")
-    phases = [graph.metadata.phase for graph in graphs]
+    phases = [graph.metadata.phase for graph in graphs]  # 0 of a key-frame graph
     if phases != list(range(1, graphs[0].metadata.T + 1)):
         raise UsageError(f"these are the graphs of frames {', '.join(map(str, phases))}; give those of 1 to {graphs[0].metadata.T}, in order")
     key = read_graph(args.spatial)
-    assert key.metadata.codec is not None  # read_graph has looked
-    if key.metadata.task != "pose-spatial" or key.size != graphs[0].size:
-        raise UsageError(f"'{key.path}' is no key-frame graph for crops of {graphs[0].size[0]}x{graphs[0].size[1]}; give that of the mode")
+    if key.metadata.task != "pose-spatial":
+        raise UsageError(f"'{key.path}' is no key-frame graph; give that of the mode")
+    for graph in graphs:
+        if graph.form != key.form:
+            raise UsageError(f"'{graph.path}' and '{key.path}' differ in size of crops, joints or sigma; give the graphs of one mode")
     crops = calibration_crops(args.pack, key.metadata, PEOPLE)
-    previous = heatmaps(restore(key, crops), key.metadata.codec.sigma, crops)
+    previous = _heatmaps(restore(key, crops), key.sigma, crops)
     networks = nn.ModuleList(restore(graph, crops, previous) for graph in graphs)
     archs = [graph.metadata.architecture for graph in graphs]
     return {"archs": archs, "state_dict": networks.state_dict(), **_facts(graphs[0], T=len(graphs))}
@@ -291,9 +330,8 @@ def _temporal(graphs: Sequence[Exported], args: argparse.Namespace) -> dict[str,
 
 def _facts(graph: Exported, **more: Any) -> dict[str, Any]:
     """What trainings and exports ask of the recipe of a run."""
-    assert graph.metadata.codec is not None  # read_graph has looked
-    sigma = graph.metadata.codec.sigma * 256 / graph.size[1]
-    return {"skeleton": graph.metadata.skeleton, "recipe": {"sizes": [list(graph.size)], "sigma": sigma, **more}}
+    recipe = {"sizes": [list(graph.size)], "sigma": graph.published_sigma, **more}
+    return {"skeleton": graph.metadata.skeleton, "recipe": recipe}
 
 
 if __name__ == "__main__":

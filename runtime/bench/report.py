@@ -22,7 +22,7 @@ class BenchReport:
 
     Attributes:
         machine: what it ran on.
-        mode, provider: networks, and what ran them.
+        mode, provider: networks and how they look (", twice"), and what ran them.
         graphs, stages, clip: rows.
         notes: what the user should know.
     """

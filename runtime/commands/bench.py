@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         if abs(row.tracked - row.people) > 0.05 * row.people
     ]
     report = BenchReport(
-        this_machine(), args.mode, str(mode.provider), tuple(graphs), tuple(stages), tuple(clip), tuple(notes)
+        this_machine(), args.mode + ", twice" * args.twice, str(mode.provider), tuple(graphs), tuple(stages), tuple(clip), tuple(notes)
     )
     print(json.dumps(report.to_dict(), indent=1, allow_nan=False) if args.json else report.to_text())
     return EXIT_OK

@@ -190,7 +190,7 @@ def _run_images(args: argparse.Namespace) -> None:
     settings = {
         "mode": args.mode, "graphs": dict(mode.graphs), "provider": str(mode.provider), "boxes": args.boxes,
         "flip": args.flip, "twice": args.twice, "refinement": args.refinement, "precision": args.precision,
-        "threads": mode.workers.threads,
+        "threads": mode.workers.threads, "detector pixels": args.detector_pixels or "automatic",
     }  # fmt: skip
     for path, rows in zip(save, (report.results, report.box_results), strict=False):
         _write_json(path, rows)

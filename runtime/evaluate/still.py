@@ -73,7 +73,7 @@ class StillPose:
             )
         self.graph, self.flip, self.twice, self.refinement = graph, flip, twice, refinement
         self.skeleton = graph.metadata.joints
-        self._mirror = graph.metadata.flip or self.skeleton.flip
+        self._mirror = graph.metadata.mirrored
 
     @property
     def codec(self) -> Codec:

@@ -165,6 +165,9 @@ def test_a_mode_follows_another_period_without_loading_and_people_keep_their_ids
         assert mode.serves(Choice(str(folder), 2), options)
         mode.follow(Choice(str(folder), 2), options)
         assert (mode.facts.period, mode.facts.graphs) == (2, 2)
+        assert mode.serves(Choice(str(folder), 2, True), options) and not mode._pipeline.config.twice
+        mode.follow(Choice(str(folder), 2, True), options)
+        assert mode._pipeline.config.twice, "a side looks as it was chosen to, whatever the options say"
         assert not mode.serves(Choice(str(folder / "tiny-s.onnx")), options)
         assert newcomer.take_over(mode)
         after = newcomer.process(Frame(6, 6 / 25, image))

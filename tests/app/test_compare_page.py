@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
@@ -18,11 +19,12 @@ from vipose.app.core.compare_state import SideStatus
 from vipose.app.core.contender import Choice
 from vipose.app.core.costs import Agreed, CompareFigures, Costs
 from vipose.app.core.phases import Phase
-from vipose.app.core.settings import SettingsStore
+from vipose.app.core.settings import Settings, SettingsStore
 from vipose.app.widgets.compare_cards import VerdictCard
-from vipose.app.widgets.compare_page import ComparePage
+from vipose.app.widgets.compare_page import ComparePage, _first_right
 from vipose.app.widgets.compare_picker import ModePicker
 from vipose.runtime.errors import InputError, ModelError, UsageError, ViposeError
+from vipose.runtime.options import RunOptions
 
 WAIT_MS = 20_000
 
@@ -265,7 +267,19 @@ def test_a_picker_shows_what_runs_but_not_while_another_mode_loads(qtbot: QtBot)
     assert picker.choice == Choice("s-vipnas") and picker.state.text()
     picker.show_status(SideStatus(Choice("t-vipnas", 2), FakeContender(Choice("t-vipnas", 2), None).facts))  # type: ignore[arg-type]
     assert picker.choice == Choice("t-vipnas", 2) and picker.period.currentData() == 2 and asked == []
+    picker.twice.click()
+    assert asked == [Choice("t-vipnas", 2, True)] and picker.choice == asked[0]
+    picker.show_status(SideStatus(Choice("t-vipnas"), FakeContender(Choice("t-vipnas"), None).facts))  # type: ignore[arg-type]
+    assert not picker.twice.isChecked() and len(asked) == 1
     picker.close_down()
+
+
+def test_the_same_network_once_and_twice_is_what_a_user_of_it_compares(own_settings: Path) -> None:
+    def right(**options: Any) -> Choice:
+        return _first_right(Settings(options=RunOptions(**options)))
+
+    assert right(mode="s-vipnas") == Choice("t-vipnas") and right(mode="s-vipnas", twice=True) == Choice("s-vipnas", None, True)
+    assert right(mode="t-vipnas", period=2) == Choice("t-vipnas", 2)
 
 
 def test_every_control_can_be_reached_and_has_a_name(page: ComparePage) -> None:

@@ -294,6 +294,13 @@ def test_a_missing_video_is_said_and_can_be_chosen(qtbot: QtBot, page: ResultsPa
     wait(qtbot, lambda: page.canvas.shown is not None and bool(page.canvas.shown.picture.any()))
 
 
+def test_information_says_what_the_settings_were(tmp_path: Path) -> None:
+    settings = {"period": 1, "twice": True, "max_people": 1, "score_threshold": 1.0, "detector_pixels": None}
+    rows = {name: value for name, value, _ in info_rows(load_stored(write_results(tmp_path, settings=settings)), None)}
+    assert (rows["Key frame every"], rows["Most people"], rows["Person threshold"]) == ("1 frames", "1", "1.0")
+    assert (rows["Looks twice on key frames"], rows["Its pixels"]) == ("yes", "as the detector has them")
+
+
 def test_information_of_other_formats_says_what_was_filled_in(tmp_path: Path) -> None:
     rows = {name: value for name, value, _ in info_rows(load_stored(write_results(tmp_path, kind="openpose")), None)}
     assert rows["Format"] == "openpose"

@@ -16,6 +16,7 @@ from tests.models.test_export import EFFICIENT, POSENAS, SIZE, TINY, network
 from tests.models.test_quantise import small_pack
 from vipose.models.export import export_pose, pose_metadata
 from vipose.models.networks.architecture import Architecture, Fusion
+from vipose.models.networks.resnet50 import Head, ResNet50Arch, ResNetStage
 from vipose.models.training.checkpoint import load_checkpoint, save_checkpoint
 from vipose.models.training.from_graph import read_graph, restore
 from vipose.models.training.start import load_network
@@ -38,7 +39,17 @@ def people(count: int = 12) -> np.ndarray:
     return np.ascontiguousarray(coarse.repeat(8, 1).repeat(8, 2))
 
 
-@pytest.mark.parametrize("arch", [replace(TINY, output="logits"), TEMPORAL, EFFICIENT, POSENAS], ids=lambda a: f"{a.family}-{a.output}-{a.fusion}")
+TWO_STAGES = replace(POSENAS, refine=(1, 1, 1, 1), refine_width=8)
+ATTENTIVE = ResNet50Arch(
+    stem=16,
+    stages=tuple(ResNetStage(depth=2, width=16, kernel=3, groups=4, attention=True, stride=min(n, 2)) for n in range(1, 5)),  # type: ignore[arg-type]
+    head=Head(widths=(16, 16, 16), groups=(4, 4, 4)),
+)
+
+
+@pytest.mark.parametrize(
+    "arch", [replace(TINY, output="logits"), TEMPORAL, EFFICIENT, POSENAS, TWO_STAGES, ATTENTIVE], ids=lambda a: f"{a.family}-{a.output}-{a.fusion}"
+)
 def test_the_same_function_in_evaluation_and_in_training(tmp_path: Path, arch: Architecture) -> None:
     crops, previous = people(), torch.rand(12, 17, SIZE[1] // 4, SIZE[0] // 4) if arch.fusion else None
     found = restore(read_graph(str(exported(tmp_path / "net.onnx", arch, **({"T": 1, "phase": 1} if arch.fusion else {})))), crops, previous)
@@ -80,8 +91,10 @@ def test_temporal_graphs_become_one_checkpoint(tmp_path: Path, capsys: pytest.Ca
     for t, frame in enumerate(frames, 1):
         both = [PoseGraph(path)(people(), prior) for path in (frame, tmp_path / "again" / f"t-vipnas-{t}.fp32.onnx")]
         assert np.abs(both[0] - both[1]).max() < 5e-3 * np.abs(both[0]).max()
+    small = str(tmp_path / "small.onnx")
+    export_pose(network(TINY), Path(small), pose_metadata(TINY, "small", (64, 64), {}))
     capsys.readouterr()
-    for words in ([*frames], [*reversed(frames), "--spatial", key], [frames[0], "--spatial", key], [*frames, "--spatial", frames[0]], [key, key]):
+    for words in ([*frames], [*reversed(frames), "--spatial", key], [frames[0], "--spatial", key], [*frames, "--spatial", frames[0]], [*frames, "--spatial", small], [key, key]):
         assert vipose(["train", "from-graph", *words, "--pack", pack, "-o", str(out)]) == EXIT_USAGE
         assert capsys.readouterr().err.count("\n") == 1
 
@@ -94,11 +107,19 @@ def test_other_graphs_are_refused(tmp_path: Path) -> None:
         read_graph(str(tmp_path / "torn.onnx"))
     path = exported(tmp_path / "net.onnx", TINY)
     graph = read_graph(str(path))
-    wider = replace(graph, metadata=replace(graph.metadata, architecture=replace(TINY, head=32).to_json()))
-    deeper = replace(graph, metadata=replace(graph.metadata, architecture=replace(TINY, depths=(0, 0, 2, 0)).to_json()))
-    for other in (wider, deeper):
+    for arch in (replace(TINY, head=32), replace(TINY, depths=(0, 0, 2, 0))):
         with pytest.raises(ModelError, match="not what 'vipose export' makes"):
-            restore(other, people(2))
+            restore(replace(graph, arch=arch), people(2))
+    for other, match in (
+        (replace(graph.metadata, codec=replace(graph.metadata.codec, convention="msra")), "imported checkpoint"),
+        (replace(graph.metadata, input=replace(graph.metadata.input, colour="BGR")), "imported checkpoint"),
+        (replace(graph.metadata, architecture={"family": "mine"}), "which network it was made of"),
+        (replace(graph.metadata, architecture={}), "which network it was made of"),
+    ):
+        graph.model.metadata_props[0].value = other.to_json()
+        onnx.save(graph.model, tmp_path / "other.onnx")
+        with pytest.raises(ModelError, match=match):
+            read_graph(str(tmp_path / "other.onnx"))
     values = onnx.numpy_helper.to_array(graph.model.graph.initializer[0]).copy()
     graph.model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(values + 60, graph.model.graph.initializer[0].name))
     with pytest.raises(ModelError, match="not what 'vipose export' makes"):  # another mean: only the heatmaps tell

@@ -127,4 +127,4 @@ def test_networks_that_do_not_fit_leave_the_others_at_work() -> None:
 
 
 def vars_of(metadata: object) -> dict[str, object]:
-    return {name: getattr(metadata, name) for name in ("codec", "input", "skeleton", "flip")}
+    return {name: getattr(metadata, name) for name in ("codec", "input", "skeleton", "mirrored")}
