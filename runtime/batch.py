@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from vipose.runtime.errors import InputError, OutputError, ViposeError
 from vipose.runtime.identity import content_sha256, run_identity
@@ -154,8 +154,11 @@ class Batch:
         if reason := self._reason_to_skip(job):
             return SourceReport(job.name, "skipped", reason, identity=job.identity)
         check_writable(job.targets)
+        before = read_report(job.targets.report)
         job.targets.report.unlink(missing_ok=True)  # what it says holds no longer from here on
         report = run_job(job, self._mode, self.options, reporter=reporter, stop=stop, window=window)
+        if report.status == "done":
+            _remove_stale(before, job.targets.base, self.options.save, report)
         return _recorded(job.targets.report, report)
 
     def _identity(self, spec: SourceSpec, stop: threading.Event) -> str:
@@ -204,6 +207,8 @@ def find_sources(texts: Sequence[str], *, recursive: bool) -> list[SourceSpec | 
         texts: as the user names them.
         recursive: look into folders inside folders.
 
+    Videos that an earlier run wrote and that lie among the sources of a folder, a pattern or a list are reported as skipped.
+
     Raises:
         UsageError: a text is empty.
     """
@@ -217,10 +222,20 @@ def find_sources(texts: Sequence[str], *, recursive: bool) -> list[SourceSpec | 
             lines, specs = [error], []
         items += [SourceReport(shown_name(text), "failed", str(error)) for error in lines]
         for spec in specs:
-            if source_key(spec) not in seen:
-                seen.add(source_key(spec))
-                items.append(spec)
+            if source_key(spec) in seen:
+                continue
+            seen.add(source_key(spec))
+            written = spec.text != text and _is_own_output(spec.path)
+            items.append(SourceReport(shown_name(spec.text), "skipped", "vipose wrote it; name it to run it") if written else spec)
     return items
+
+
+def _is_own_output(path: Path | None) -> bool:
+    """Whether the record of a run beside a file lists it: found in a folder, it is nobody's clip to be annotated again."""
+    if path is None or path.is_dir():
+        return False
+    listed = read_report(Targets(path.with_suffix("")).report).get("outputs")
+    return isinstance(listed, list) and path.name in (Path(str(each)).name for each in listed)
 
 
 def source_key(spec: SourceSpec) -> str:
@@ -257,6 +272,26 @@ def _safe(text: str) -> str:
 def _files(path: Path) -> list[Path]:
     """The files that make up a source."""
     return list_images(path) if path.is_dir() else [path]
+
+
+def _remove_stale(before: Mapping[str, Any], base: Path, formats: Sequence[str], report: SourceReport) -> None:
+    """Delete files of single people that an earlier run wrote here and this one did not: its people are others.
+
+    Args:
+        before: record of the earlier run.
+        base: path of the outputs without suffix.
+        formats: that were written now; files of others stay.
+        report: of this run.
+    """
+    kinds = [format_class(name) for name in formats]
+    suffixes = [re.escape(kind.suffix) for kind in kinds if not kind.targets(base)]  # one file a person
+    ours = re.compile(rf"{re.escape(base.name)}_\d+({'|'.join(suffixes)})")
+    written = {Path(path).name for path in report.outputs}
+    listed = before.get("outputs")
+    for path in listed if suffixes and isinstance(listed, list) else ():
+        name = Path(str(path)).name
+        if ours.fullmatch(name) and name not in written:
+            base.with_name(name).unlink(missing_ok=True)
 
 
 def _recorded(path: Path, report: SourceReport) -> SourceReport:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import util
@@ -49,6 +51,9 @@ class _Parser(argparse.ArgumentParser):
     """argparse whose complaints are one line; abbreviations of flags are refused, so that scripts keep working."""
 
     def error(self, message: str) -> NoReturn:
+        flag = re.fullmatch(r"argument (?:-\w/)?(--[\w-]+): expected one argument", message)
+        if flag:
+            message += f" (one that begins with '-' is written {flag[1]}=-...)"
         raise UsageError(f"{message}; see '{self.prog} --help'")
 
 
@@ -72,6 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output has gone. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_SOME_FAILED
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO):
+            raise
+        # Standard output has no name; files that cannot be written are reported where they are.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"vipose: what it had to say cannot be written ({error.strerror}); files that it wrote are there", file=sys.stderr)
         return EXIT_SOME_FAILED
     except SystemExit as leave:  # argparse leaves this way after --help
         return leave.code if isinstance(leave.code, int) else EXIT_OK

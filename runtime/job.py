@@ -282,6 +282,7 @@ def _report(
         outputs=tuple(str(path) for path in recorder.outputs()),
         identity=job.identity,
         notes=(*source.warnings, *recorder.warnings),
+        path="" if job.spec.path is None else str(job.spec.path.resolve()),
     )
     if error is not None:
         return replace(report, status="partial" if tally.written else "failed", message=str(error))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from vipose.runtime.errors import OutputError, UsageError
+from vipose.runtime.report import read_report
 
 __all__ = ["DEFAULT_FOLDER", "OutputNames", "Targets", "Wanted", "check_writable", "plan_targets"]
 
@@ -79,7 +80,8 @@ def plan_targets(sources: Sequence[Wanted], output: str | None, *, video: bool) 
 class OutputNames:
     """Names of outputs that are given one by one, for a queue that grows: no two owners ever get the same.
 
-    Who asks again for the same folder, to be done once more, gets the name that it had.
+    Who asks again for the same folder, to be done once more, gets the name that it had. Names under which an earlier run has left the
+    outputs of another source are taken too, as long as that source is there.
     """
 
     def __init__(self) -> None:
@@ -108,15 +110,29 @@ class OutputNames:
             if {_key(_beside(folder / name, suffix)) for suffix in ("", ".mp4", ".jpg")} & self._inputs:
                 name = f"{name}_vipose"
             base = folder / name
+            if _belongs_to_another(Targets(base).report, source.path):
+                continue
             if self._owners.setdefault(_key(base), owner) == owner:
                 return _targets(base, source.kind) if video else Targets(base)
         raise UsageError(f"no free name for the outputs of '{source.name}' in '{folder}'; give another folder")
 
 
+def _belongs_to_another(record: Path, source: Path | None) -> bool:
+    """Whether the record of an earlier run is of another source that still exists: its outputs are not to be replaced."""
+    said = read_report(record).get("path")
+    if not isinstance(said, str) or not said:
+        return False
+    return (source is None or _key(source) != _key(Path(said))) and Path(said).exists()
+
+
 def _is_file(output: str) -> bool:
     """Whether ``-o`` names a file; a name with a suffix that no video has is a mistake rather than a folder."""
     path = Path(output)
-    if output.endswith(("/", "\\")) or path.is_dir():
+    try:
+        folder = output.endswith(("/", "\\")) or path.is_dir()
+    except OSError as error:
+        raise UsageError(f"--output: '{output}' cannot be a name here ({error.strerror}); give another one") from error
+    if folder:
         return False
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:

@@ -24,6 +24,7 @@ class SourceReport:
 
     Attributes:
         source: as the user named it.
+        path: the file or folder itself, absolute; "" for cameras and URLs.
         status: see :data:`Status`.
         message: why, where it is not done.
         decoded: frames that the decoder gave, before ``every`` and ``start`` left any out.
@@ -58,6 +59,7 @@ class SourceReport:
     outputs: tuple[str, ...] = ()
     identity: str = ""
     notes: tuple[str, ...] = field(default=())
+    path: str = ""
 
     def counts(self) -> str:
         """The counts in one line."""

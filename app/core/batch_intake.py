@@ -150,8 +150,9 @@ def _look_up(work: _Text) -> Found:
     own = not Path(work.text).resolve().is_relative_to(results)
     specs = [item for item in items if isinstance(item, SourceSpec)]
     kept = [s for s in specs if not (own and s.path is not None and s.path.resolve().is_relative_to(results))]
-    failed = tuple(item for item in items if isinstance(item, SourceReport))
-    return Found(work.text, tuple(kept), failed, len(specs) - len(kept))
+    reports = [item for item in items if isinstance(item, SourceReport)]
+    failed = tuple(report for report in reports if report.status == "failed")
+    return Found(work.text, tuple(kept), failed, len(specs) - len(kept) + len(reports) - len(failed))
 
 
 def _look_at(spec: SourceSpec, options: RunOptions) -> Probed:

@@ -64,7 +64,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, LookupError) as error:
-        raise ModelError(f"'{path}' is torn or no checkpoint; put it away, and a training begins anew") from error
+        raise ModelError(f"'{path}' is torn or no checkpoint of a training; name another one, or put it away where a training should begin anew") from error
     if not isinstance(content, dict):
         raise ModelError(f"'{path}' holds a {type(content).__name__}, not a checkpoint; put it away, or name another")
     return content

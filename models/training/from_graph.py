@@ -39,7 +39,7 @@ from vipose.models.training.checkpoint import save_checkpoint
 from vipose.runtime.codec import sigma_at
 from vipose.runtime.errors import ModelError, OutputError, UsageError
 from vipose.runtime.metadata import KEY, GraphMetadata
-from vipose.runtime.shipped import shipped_graph
+from vipose.runtime.shipped import DETECTOR, graph_precision, shipped_folder, shipped_graph
 
 __all__ = ["PEOPLE", "Exported", "main", "read_graph", "restore"]
 
@@ -96,8 +96,7 @@ def read_graph(name: str) -> Exported:
     Raises:
         ModelError: it is missing, no graph, has no metadata, is no pose graph in floating point, or no export of a training here.
     """
-    given = Path(name)
-    path = given if given.suffix == ".onnx" or given.is_file() else shipped_graph(name)
+    path = _path_of(name)
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except (OSError, DecodeError) as error:
@@ -117,6 +116,18 @@ def read_graph(name: str) -> Exported:
     if metadata.input != ours.input or metadata.codec != ours.codec:
         raise ModelError(f"'{path}' takes or gives something else than networks trained here (an imported checkpoint?); train it from its own file")
     return exported
+
+
+def _path_of(name: str) -> Path:
+    given = Path(name)
+    if given.suffix == ".onnx" or given.is_file():
+        return given
+    there = sorted(path.stem for path in shipped_folder().glob("*.onnx") if graph_precision(path) != "int8" and path.stem != DETECTOR)
+    if name in there:
+        return shipped_graph(name)
+    frames = [each for each in there if each.startswith(f"{name}-")]
+    choice = f"give {' '.join(frames)} --spatial GRAPH" if frames else f"choose from {', '.join(there)}, or give a path"
+    raise ModelError(f"there is no graph '{name}'; {choice}")
 
 
 def restore(exported: Exported, crops: npt.NDArray[np.uint8], previous: Tensor | None = None) -> PoseNetwork:

@@ -102,6 +102,11 @@ def test_temporal_graphs_become_one_checkpoint(tmp_path: Path, capsys: pytest.Ca
 def test_other_graphs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no pose graph in floating point"):
         read_graph(str(detector_graph(tmp_path / "detector.onnx")))
+    with pytest.raises(ModelError, match="give t-vipnas-1 t-vipnas-2 t-vipnas-3 --spatial"):
+        read_graph("t-vipnas")
+    for name in ("nope", "person-detector", "s-vipnas.int8"):
+        with pytest.raises(ModelError, match="choose from .*s-vipnas, t-vipnas-1"):
+            read_graph(name)
     (tmp_path / "torn.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match="cannot be read"):
         read_graph(str(tmp_path / "torn.onnx"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +104,15 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
         f"'{sys.executable}' -m vipose.runtime run --help | true", shell=True, capture_output=True, text=True, timeout=200, check=False
     )
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device here that is always full")
+def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+    command = f"'{sys.executable}' -m vipose.runtime models list > /dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.startswith("vipose: what it had to say")
+
+
+def test_a_value_that_begins_with_a_dash_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "x.mp4", "--roi", "-5,-5,40,40"]) == 2
+    assert "--roi=-" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vipose.runtime.errors import OutputError, UsageError
 from vipose.runtime.outputs import OutputNames, Targets, Wanted, check_writable, plan_targets
+from vipose.runtime.report import SourceReport, write_report
 
 
 def wanted(text: str) -> Wanted:
@@ -56,6 +57,11 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
         plan_targets([wanted("a.mp4")], "out.jsonl", video=True)
 
 
+def test_a_name_that_is_too_long_is_one_line() -> None:
+    with pytest.raises(UsageError, match="cannot be a name here"):
+        plan_targets([wanted("a.mp4")], "n" * 5000 + ".mp4", video=True)
+
+
 def test_a_folder_may_look_like_a_file(tmp_path: Path) -> None:
     (tmp_path / "run.mp4").mkdir()
     [target] = plan_targets([wanted("a.mp4")], str(tmp_path / "run.mp4"), video=True)
@@ -79,6 +85,28 @@ def test_names_for_a_queue_that_grows(tmp_path: Path) -> None:
     assert names.plan("second", wanted("b/X.mp4"), tmp_path / "other", video=True).base == tmp_path / "other" / "X"
     names.protect(Wanted("y", out / "y.mp4"))  # an input that lies where outputs go
     assert names.plan("third", wanted("c/y.mov"), out, video=True).video == out / "y_vipose.mp4"
+
+
+def test_what_another_source_has_left_is_not_replaced(tmp_path: Path) -> None:
+    first, second = tmp_path / "a" / "clip.mp4", tmp_path / "b" / "clip.mp4"
+    for path in (first, second):
+        path.parent.mkdir()
+        path.touch()
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def planned(source: Path | None) -> str:
+        return OutputNames().plan("me", Wanted("clip", source), out, video=True).base.name
+
+    assert planned(second) == "clip"  # there is no record yet
+    write_report(out / "clip.run.json", SourceReport("a/clip.mp4", "done", path=str(first)))
+    assert planned(first) == "clip" and planned(second) == "clip_mp4" and planned(None) == "clip_2"
+    write_report(out / "clip_mp4.run.json", SourceReport("b/clip.mp4", "done", path=str(second)))
+    assert planned(second) == "clip_mp4" and planned(first) == "clip"
+    first.unlink()  # it was moved, perhaps to where we are now
+    assert planned(second) == "clip"
+    (out / "clip.run.json").write_text('{"path": 3}', "utf-8")
+    assert planned(second) == "clip"
 
 
 def test_unwritable_folder_is_found_first(tmp_path: Path) -> None:

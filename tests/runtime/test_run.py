@@ -173,6 +173,42 @@ def test_same_names_do_not_overwrite_each_other(mode: list[str], tmp_path: Path)
     assert sorted(len(decoded(video)) for video in videos) == [4, 6]
 
 
+@pytest.mark.parametrize("policy", ["--resume", "--skip-existing", "--no-timings"])
+def test_later_runs_do_not_touch_results_of_another_source(mode: list[str], tmp_path: Path, policy: str) -> None:
+    first, second = (make_clip(tmp_path / folder / "x.mp4", frames) for folder, frames in (("a", 4), ("b", 6)))
+    out = tmp_path / "out"
+    for clip in (first, second, first, second):
+        assert run(clip, "-o", out, "-q", policy, *mode) == 0
+    assert sorted(path.name for path in out.glob("*.jsonl")) == ["x.jsonl", "x_mp4.jsonl"]
+    assert (len(lines(out / "x.jsonl")), len(lines(out / "x_mp4.jsonl"))) == (5, 7)  # header and frames
+
+
+def test_own_videos_in_a_folder_are_no_sources(mode: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = make_clip(tmp_path / "x.mp4", 4)
+    words = (tmp_path, "-o", tmp_path, "--json", *mode)
+    assert run(*words) == 0 and len(report(capsys)["sources"]) == 1
+    assert run(*words) == 0
+    assert {s["source"]: s["status"] for s in report(capsys)["sources"]} == {
+        str(clip): "done", str(tmp_path / "x_vipose.mp4"): "skipped",
+    }  # fmt: skip
+    assert run(tmp_path / "x_vipose.mp4", "-o", tmp_path / "again", "-q", *mode) == 0, "who names it means it"
+
+
+def test_files_of_people_who_are_gone_are_gone(mode: list[str], clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = (clip, "-o", out, "-q", "--no-video", *mode)
+    assert run(*words, "--save", "trc,csv") == 0
+    record = json.loads((out / "clip.run.json").read_text("utf-8"))
+    stale = [out / "clip_7.trc", out / "clip_7.angles.mot", out / "clip_8.trc", out / "clip_note.trc"]
+    for path in stale:
+        path.write_text("x", "utf-8")
+    record["outputs"] += [str(path) for path in stale if path.name != "clip_8.trc"]  # that one is the user's own
+    (out / "clip.run.json").write_text(json.dumps(record), "utf-8")
+    assert run(*words, "--save", "trc") == 0
+    assert [path.exists() for path in stale] == [False, True, True, True], "only of the format that was written, and of ours"
+    assert (out / "clip.csv").exists() and list(out.glob("clip_?.trc"))
+
+
 def test_resume_and_skip(mode: list[str], clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def status(*argv: object) -> str:
         assert run(clip, "-o", tmp_path / "out", "--json", *argv, *mode) == 0
