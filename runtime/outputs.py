@@ -68,6 +68,8 @@ def plan_targets(sources: Sequence[Wanted], output: str | None, *, video: bool) 
         UsageError: one file is asked for but there are several sources, the file type is unknown, or an input would be
             overwritten.
     """
+    if output == "":
+        raise UsageError("--output: '' is no name; give a file or a folder, or leave it out")
     if output is not None and _is_file(output):
         return [_one_file(sources, Path(output), video)]
     folder = Path(output or DEFAULT_FOLDER)

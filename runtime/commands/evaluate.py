@@ -318,6 +318,9 @@ def _run_against(args: argparse.Namespace) -> None:
 
         sheet = draw_against(report, None if args.sheet_black else Path(args.clip))
         _write_sheet(args, sheet.image)
+        source = Path(report.reference_header.source.name).name
+        if not args.sheet_black and Path(args.clip).name != source:
+            notes.append(f"the results were made from '{source}', the pictures are from '{Path(args.clip).name}'; is it the same clip?")
         notes.append(f"{sheet.shown} of {sheet.people} matched people on frames in '{args.sheet}'")
     _print(args, {}, against_dict(report), against_text(report), notes)
 

@@ -41,6 +41,9 @@ class Results(Protocol):
         """The frames; raises InputError for a malformed one."""
 
 
+_WRITTEN_ONLY = (".csv", ".trc", ".mot", ".txt", ".parquet")
+
+
 def read_results(path: str | Path, *, fps: float | None = None) -> Results:
     """Open a result file or an OpenPose folder.
 
@@ -58,6 +61,8 @@ def read_results(path: str | Path, *, fps: float | None = None) -> Results:
         return read_openpose(path, fps)
     if _is_native(path):
         return read_native(path)
+    if path.suffix.lower() in _WRITTEN_ONLY:
+        raise InputError(f"'{path}': {path.suffix.lower()[1:]} files are written but not read back; give {', '.join(READABLE)}")
     data = load_json(path)
     try:
         return _from_json(path, data, fps)
@@ -70,7 +75,7 @@ def _from_json(path: Path, data: Any, fps: float | None) -> LoadedResults:
         return read_coco(path, data, fps)
     if isinstance(data, dict) and "annotations" in data and "images" in data:
         return read_posetrack(path, data, fps)
-    if isinstance(data, dict) and "people" in data:
+    if isinstance(data, dict) and isinstance(data.get("people"), list):
         raise InputError(f"'{path}' is one frame of an OpenPose folder; give the folder '{path.parent}'")
     if isinstance(data, dict) and "images" in data:
         raise InputError(f"'{path}' is only the table of images of coco results; give the file with the keypoints beside it")

@@ -273,7 +273,10 @@ def test_the_command_writes_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = ["evaluate", str(tmp_path / "t.jsonl"), "--against", str(tmp_path / "s.jsonl")]
     code = main([*words, "--clip", str(made), "--sheet", str(tmp_path / "sheet.jpg")])
     out, err = capsys.readouterr()
-    assert (code, err) == (EXIT_OK, "") and "15 of 15 matched people on frames in" in out
+    assert (code, err) == (EXIT_OK, "") and "15 of 15 matched people on frames in" in out and "same clip?" not in out
+    made.rename(tmp_path / "other.mp4")
+    assert main([*words, "--clip", str(tmp_path / "other.mp4"), "--sheet", str(tmp_path / "sheet.jpg")]) == EXIT_OK
+    assert "are from 'other.mp4'; is it the same clip?" in capsys.readouterr().out
     code = main([*words, "--sheet", str(tmp_path / "black.png"), "--sheet-black", "--json"])
     report = json.loads(capsys.readouterr().out)
     assert code == EXIT_OK and "black.png" in report["notes"][-1]

@@ -60,6 +60,8 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long_is_one_line() -> None:
     with pytest.raises(UsageError, match="cannot be a name here"):
         plan_targets([wanted("a.mp4")], "n" * 5000 + ".mp4", video=True)
+    with pytest.raises(UsageError, match="is no name"):
+        plan_targets([wanted("a.mp4")], "", video=True)
 
 
 def test_a_folder_may_look_like_a_file(tmp_path: Path) -> None:

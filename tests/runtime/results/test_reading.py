@@ -80,6 +80,7 @@ def test_mutated_files_give_results_or_one_clear_line(name: str, data: st.DataOb
     ("content", "why"),
     [
         ('{"people": []}', "one frame of an OpenPose folder"),
+        ('{"people": 3, "source": "a.mp4"}', "in no format that can be read"),  # the report of a run
         ('{"images": []}', "only the table of images"),
         ('{"a": 1}', "in no format that can be read"),
         ("[1]", "result 0 is no JSON object"),
@@ -95,6 +96,13 @@ def test_what_is_wrong_is_said(tmp_path: Path, content: str, why: str) -> None:
     path.write_text(content)
     with pytest.raises(InputError, match=why):
         read_results(path)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x_1.trc", "x.mot.txt", "x.parquet"])
+def test_formats_that_are_only_written_say_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("frame,time_s\n")
+    with pytest.raises(InputError, match="written but not read back; give native"):
+        read_results(tmp_path / name)
 
 
 def test_missing_file_empty_folder_and_doubled_frame(tmp_path: Path) -> None:
