@@ -158,7 +158,7 @@ class Batch:
         job.targets.report.unlink(missing_ok=True)  # what it says holds no longer from here on
         report = run_job(job, self._mode, self.options, reporter=reporter, stop=stop, window=window)
         if report.status == "done":
-            _remove_stale(before, job.targets.base, self.options.save, report)
+            report = _without_stale(before, job.targets.base, self.options.save, report)
         return _recorded(job.targets.report, report)
 
     def _identity(self, spec: SourceSpec, stop: threading.Event) -> str:
@@ -274,8 +274,12 @@ def _files(path: Path) -> list[Path]:
     return list_images(path) if path.is_dir() else [path]
 
 
-def _remove_stale(before: Mapping[str, Any], base: Path, formats: Sequence[str], report: SourceReport) -> None:
+def _without_stale(
+    before: Mapping[str, Any], base: Path, formats: Sequence[str], report: SourceReport
+) -> SourceReport:
     """Delete files of single people that an earlier run wrote here and this one did not: its people are others.
+
+    Returns the report, with a note on each that cannot be deleted.
 
     Args:
         before: record of the earlier run.
@@ -291,7 +295,12 @@ def _remove_stale(before: Mapping[str, Any], base: Path, formats: Sequence[str],
     for path in listed if suffixes and isinstance(listed, list) else ():
         name = Path(str(path)).name
         if ours.fullmatch(name) and name not in written:
-            base.with_name(name).unlink(missing_ok=True)
+            try:
+                base.with_name(name).unlink(missing_ok=True)
+            except OSError as error:
+                note = f"'{base.with_name(name)}' is of an earlier run and cannot be deleted ({error.strerror})"
+                report = replace(report, notes=(*report.notes, note))
+    return report
 
 
 def _recorded(path: Path, report: SourceReport) -> SourceReport:
