@@ -17,7 +17,7 @@ from vipose.app.widgets.settings_page import SettingsPage
 from vipose.runtime.options import RunOptions
 from vipose.runtime.tune.store import Tuned, fingerprint, graph_hashes, write_tuned
 
-TUNED: dict[str, Any] = {"mode": "t-vipnas", "period": 2, "threads": 1, "detect_every": 5, "precision": "auto"}
+TUNED: dict[str, Any] = {"mode": "t-vipnas", "period": 2, "threads": 1, "detect_every": 5, "precision": "auto", "twice": False}
 
 
 @pytest.fixture
@@ -50,6 +50,10 @@ def test_another_mode_does_not_inherit_the_tuned_period(store: SettingsStore) ->
     store.change_options(mode="t-vipnas", period=3)
     store.change_options(mode="s-vipnas")
     assert store.current.options.period == 3  # chosen by the user, so it stays
+    twice = SettingsStore(store.path.with_name("twice.json"), tuned=TUNED | {"mode": "s-vipnas", "period": None, "twice": True})
+    assert twice.current.options.twice
+    twice.change_options(mode="t-vipnas")
+    assert not twice.current.options.twice
 
 
 def test_a_file_from_before_tuning_keeps_its_own_networks(tmp_path: Path) -> None:

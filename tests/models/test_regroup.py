@@ -147,7 +147,8 @@ def test_foreign_graphs_are_regrouped_where_that_is_asked(
     assert imported(tmp_path / "net.onnx", "always") == 0
     assert "regrouped 1 convolutions" in capsys.readouterr().out
     made = onnx.load(tmp_path / "out.onnx")
-    assert groups(made) == [2] and "regrouped 1" in read_metadata(tmp_path / "out.onnx").card["regroup"]
+    # By whole blocks of 16 channels or of 8, whichever is faster on this processor.
+    assert groups(made) in ([2], [4]) and "regrouped 1" in read_metadata(tmp_path / "out.onnx").card["regroup"]
     image = np.random.default_rng(0).standard_normal((2, 3, 32, 24)).astype(np.float32)
     (before,) = ort.InferenceSession(tmp_path / "net.onnx").run(None, {"x": image})
     (after,) = ort.InferenceSession(tmp_path / "out.onnx").run(None, {"image": image})
