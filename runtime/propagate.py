@@ -135,7 +135,7 @@ class Propagator:
             again = second_look(image, box, self._size, self._codec.convention) if self.twice and not phase else None
             return Look(person, phase, affine, crop(image, affine, self._size), previous, nothing, nothing, again)
 
-        return self._map(one, list(people))
+        return [one(item) for item in people]  # OpenCV takes all cores for each; to deal people out as well takes longer
 
     def run(self, looks: Sequence[Look]) -> None:
         """Fill in ``heatmaps``: people in the same phase together, dealt out over the workers, key frames first."""
