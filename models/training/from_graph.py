@@ -262,6 +262,8 @@ def _measure(network: PoseNetwork, batches: Sequence[tuple[Tensor, Tensor | None
     for hook in hooks:
         hook.remove()
     for norm, (total, squares, count) in sums.items():
+        if not count.any():  # only a training uses it
+            continue
         mean = total / count
         variance = (squares / count - mean**2).clamp_min(0)
         assert norm.running_mean is not None and norm.running_var is not None  # nobody switched them off

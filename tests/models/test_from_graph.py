@@ -62,6 +62,7 @@ def test_the_same_function_in_evaluation_and_in_training(tmp_path: Path, arch: A
     assert float((got - wanted).abs().max()) < 0.01 * scale  # weights were stored as fp16
     assert float((learning - got).abs().max()) < 0.01 * scale
     assert all(p.requires_grad for p in found.parameters())
+    assert all(value.isfinite().all() for value in found.state_dict().values())
 
 
 def test_a_run_goes_on_from_a_graph_and_exports_again(tmp_path: Path, counting_clock: None) -> None:

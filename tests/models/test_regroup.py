@@ -144,11 +144,12 @@ def test_foreign_graphs_are_regrouped_where_that_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(regrouping, "_ROUNDS", 1)
+    # Made up, and the same for all blocks: which is faster depends on the processor.
+    monkeypatch.setattr(regrouping, "paired_ratio", lambda *_: 0.5)
     assert imported(tmp_path / "net.onnx", "always") == 0
     assert "regrouped 1 convolutions" in capsys.readouterr().out
     made = onnx.load(tmp_path / "out.onnx")
-    # By whole blocks of 16 channels or of 8, whichever is faster on this processor.
-    assert groups(made) in ([2], [4]) and "regrouped 1" in read_metadata(tmp_path / "out.onnx").card["regroup"]
+    assert groups(made) == [2] and "regrouped 1" in read_metadata(tmp_path / "out.onnx").card["regroup"]
     image = np.random.default_rng(0).standard_normal((2, 3, 32, 24)).astype(np.float32)
     (before,) = ort.InferenceSession(tmp_path / "net.onnx").run(None, {"x": image})
     (after,) = ort.InferenceSession(tmp_path / "out.onnx").run(None, {"image": image})
