@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from vipose.runtime.errors import ModelError
 from vipose.runtime.metadata import GraphMetadata, InputSpec
 from vipose.runtime.shipped import EXPORTED_PRECISIONS, graph_file
 
-__all__ = ["FACTS", "NAME", "detector_metadata", "export_detector", "main", "write_detector"]
+__all__ = ["FACTS", "NAME", "detector_metadata", "main", "trace_detector", "write_detector"]
 
 NAME = "person-detector"
 UNRECORDED_PIXELS = 43008  # what runs were trained for that did not keep it
@@ -59,14 +60,12 @@ class _Maps(nn.Module):
         return self.graph.maps(image)
 
 
-def export_detector(network: Detector) -> tuple[onnx.ModelProto, dict[str, Any], dict[str, Any]]:
+def trace_detector(network: Detector) -> tuple[onnx.ModelProto, dict[str, Any], dict[str, Any]]:
     """The graph without metadata, trial inputs and what torch says to them. ``network`` is not changed.
 
     N, height and width are dynamic. The trial is larger than the traced example, so that nothing of it is baked in.
     """
-    copy = Detector(network.arch)
-    copy.load_state_dict(network.state_dict())
-    deployed = DetectorGraph(copy.eval()).eval()
+    deployed = DetectorGraph(copy.deepcopy(network).eval()).eval()
     buffer = io.BytesIO()
     torch.onnx.export(
         _Maps(deployed).eval(),
@@ -97,7 +96,7 @@ def write_detector(network: Detector, pixels: int, folder: Path, card: dict[str,
     metadata = detector_metadata(network.arch, pixels, card)
     files = {}
     for precision in EXPORTED_PRECISIONS:
-        model, feeds, expected = export_detector(network)
+        model, feeds, expected = trace_detector(network)
         files[precision] = write_graph(model, folder / graph_file(NAME, precision), metadata, feeds, expected, precision)
     shown = {k: v for k, v in asdict(metadata).items() if k not in ("card", "sha256")}
     shown |= metadata.card | {"files": files}

@@ -1,20 +1,21 @@
-"""An exported pose graph, one that ships above all, as a run to go on from: whatever takes a 'best.pt' takes what this writes.
+"""An exported graph, one that ships above all, as a run to go on from: whatever takes a 'best.pt' takes what this writes.
 
     vipose train from-graph s-vipnas --pack PACK [PACK ...] -o runs/shipped/best.pt
     vipose train from-graph MINE.onnx --pack PACK [PACK ...] -o runs/mine/best.pt
     vipose train from-graph t-vipnas-1 t-vipnas-2 t-vipnas-3 --spatial s-vipnas --pack PACK [PACK ...] -o runs/shipped-t/best.pt
+    vipose train from-graph person-detector --data DETECTION -o runs/shipped/detector.pt
 
 Graphs hold no batch norms: an export folds them into the convolutions before them. Here each gets one again whose mean and variance
 are those of its convolution on people of the packs, and whose scale and shift undo them: the network computes what it did, and a
-training begins with statistics that are true; of T-ViPNets on the heatmaps that the key-frame network gives for the same frame. Weights are
-as exact as the graph stores them. Graphs in 8 bits, foreign ones and imported checkpoints are no exports of a training here, and are
-refused.
+training begins with statistics that are true; of T-ViPNets on the heatmaps that the key-frame network gives for the same frame, of the
+person detector on whole pictures. Weights are as exact as the graph stores them. Graphs in 8 bits, foreign ones and imported checkpoints
+are no exports of a training here, and are refused.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,10 @@ import onnx
 import onnxruntime as ort
 import torch
 from google.protobuf.message import DecodeError
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from vipose.models.arguments import Parser
+from vipose.models.data.detection import read_pictures
 from vipose.models.data.teacher import MEAN, STD
 from vipose.models.export import pose_metadata, trace_pose
 from vipose.models.networks.architecture import Architecture
@@ -36,18 +37,18 @@ from vipose.models.networks.base import PoseNetwork, scaled_softmax
 from vipose.models.networks.registry import architecture_from_json, build
 from vipose.models.quantise import calibration_crops
 from vipose.models.training.checkpoint import save_checkpoint
+from vipose.models.training.detector_from_graph import ExportedDetector, restore_detector
+from vipose.models.training.unfold import differs, fill, measure
 from vipose.runtime.codec import sigma_at
 from vipose.runtime.errors import ModelError, OutputError, UsageError
 from vipose.runtime.metadata import KEY, GraphMetadata
-from vipose.runtime.shipped import DETECTOR, graph_precision, shipped_folder, shipped_graph
+from vipose.runtime.shipped import graph_precision, shipped_folder, shipped_graph
 
-__all__ = ["PEOPLE", "Exported", "main", "read_graph", "restore"]
+__all__ = ["PEOPLE", "PICTURES", "Exported", "main", "read_graph", "restore"]
 
-Array = npt.NDArray[Any]
-PEOPLE = 512
-"""People on whom statistics are measured."""
+PEOPLE, PICTURES = 512, 256
+"""People, and for the detector pictures, on which statistics are measured."""
 _BATCH = 32
-_LAYERS = ("Conv", "ConvTranspose", "BatchNormalization", "LayerNormalization")
 _TOLERANCE = 1e-3
 """Largest difference of a network's heatmaps from its graph's, as a share of the largest value."""
 
@@ -90,11 +91,11 @@ class Exported:
         return self.size, self.metadata.skeleton, self.sigma
 
 
-def read_graph(name: str) -> Exported:
+def read_graph(name: str) -> Exported | ExportedDetector:
     """A graph by its path, or by the name under which it ships.
 
     Raises:
-        ModelError: it is missing, no graph, has no metadata, is no pose graph in floating point, or no export of a training here.
+        ModelError: it is missing, no graph, has no metadata, is not in floating point, or no export of a training here.
     """
     path = _path_of(name)
     try:
@@ -105,8 +106,10 @@ def read_graph(name: str) -> Exported:
     if not texts:
         raise ModelError(f"'{path}' carries no vipose metadata, so its architecture is unknown; give a graph of 'vipose export'")
     metadata = GraphMetadata.from_json(texts[0])
-    if metadata.codec is None or any("Quantize" in node.op_type for node in model.graph.node):
-        raise ModelError(f"'{path}' is no pose graph in floating point; give the NAME.onnx of a key-frame or a temporal network")
+    if any("Quantize" in node.op_type for node in model.graph.node):
+        raise ModelError(f"'{path}' is in 8 bits; give the graph in floating point, NAME.onnx")
+    if metadata.codec is None:
+        return ExportedDetector(path, model, metadata)
     try:
         arch = architecture_from_json(metadata.architecture)
     except (ValueError, TypeError, KeyError) as error:
@@ -122,7 +125,7 @@ def _path_of(name: str) -> Path:
     given = Path(name)
     if given.suffix == ".onnx" or given.is_file():
         return given
-    there = sorted(path.stem for path in shipped_folder().glob("*.onnx") if graph_precision(path) != "int8" and path.stem != DETECTOR)
+    there = sorted(path.stem for path in shipped_folder().glob("*.onnx") if graph_precision(path) != "int8")
     if name in there:
         return shipped_graph(name)
     frames = [each for each in there if each.startswith(f"{name}-")]
@@ -142,11 +145,11 @@ def restore(exported: Exported, crops: npt.NDArray[np.uint8], previous: Tensor |
         ModelError: the graph is not what exporting its architecture gives today.
     """
     network = build(exported.arch).eval().requires_grad_(False)
-    _fill(network, exported)
+    fill(network, lambda: trace_pose(network, exported.metadata).model, exported.model, exported.path, prefix="network.")
     batches = [
         (_images(crops[i : i + _BATCH]), None if previous is None else previous[i : i + _BATCH]) for i in range(0, len(crops), _BATCH)
     ]
-    _measure(network, batches)
+    measure(network, batches)
     _compare(network, exported, crops[:_BATCH], batches[0])
     return network.requires_grad_(True)
 
@@ -164,116 +167,6 @@ def _images(crops: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy((crops.astype(np.float32) - MEAN) / STD).permute(0, 3, 1, 2).contiguous()
 
 
-def _fill(network: PoseNetwork, exported: Exported) -> None:
-    """Put a graph's weights into a network; batch norms that were folded do nothing now but add the bias.
-
-    The same architecture is exported once more with numbers for weights, every convolution and every bias painted with one of its
-    own. Where a number turns up in that graph, the true graph holds its weights. What was not folded has kept its name. What only a
-    training uses, such as the heatmaps of PoseNAS's first decoder, is in no graph and stays as it was built.
-    """
-    state = dict(network.state_dict(keep_vars=True))
-    built = {key: value.detach().clone() for key, value in state.items()}
-    for norm in _norms(network):
-        norm.weight.fill_(1.0)
-        norm.running_mean.zero_()  # type: ignore[union-attr]
-        norm.running_var.fill_(1.0 - norm.eps)  # type: ignore[union-attr]
-    painted = {number: key for number, key in enumerate((k for k in state if _is_painted(k, network)), start=1)}
-    for number, key in painted.items():
-        state[key].fill_(float(number))
-    pattern = trace_pose(network, exported.metadata).model
-    found: set[str] = set()
-    for name, marks, values in _pairs(pattern, exported):
-        key = name.removeprefix("network.")
-        if key in state:
-            state[key].copy_(torch.from_numpy(values.copy()))
-            found.add(key)
-            continue
-        if not np.array_equal(marks, np.rint(marks)) and marks.ndim == 4:  # the first one: 1 / std is folded into it
-            std = STD.reshape(1, 3, 1, 1)
-            marks, values = marks * std, values * std
-        numbers = np.rint(marks).astype(int)
-        for number in np.unique(numbers[numbers > 0]):
-            target = state.get(painted.get(int(number), ""))
-            part = values[numbers == number]
-            if target is None or part.size != target.numel():
-                raise _differs(exported)
-            target.copy_(torch.from_numpy(part.reshape(target.shape)))
-            found.add(painted[int(number)])
-    for key in set(painted.values()) - found:
-        state[key].copy_(built[key])
-
-
-def _norms(network: PoseNetwork) -> list[nn.BatchNorm2d]:
-    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-
-
-def _is_painted(key: str, network: PoseNetwork) -> bool:
-    """Weights of convolutions, and every bias."""
-    name, _, part = key.rpartition(".")
-    return part == "bias" or (part == "weight" and not isinstance(network.get_submodule(name), nn.BatchNorm2d))
-
-
-def _pairs(pattern: onnx.ModelProto, exported: Exported) -> Iterator[tuple[str, Array, Array]]:
-    """Name in the pattern, painted and true values of everything that the layers of two graphs hold, node by node."""
-    ours, theirs = _weights(pattern), _weights(exported.model)
-    layers = [[node for node in model.graph.node if node.op_type != "Cast"] for model in (pattern, exported.model)]
-    if [node.op_type for node in layers[0]] != [node.op_type for node in layers[1]]:
-        raise _differs(exported)
-    for ours_node, theirs_node in zip(*layers, strict=True):
-        if ours_node.op_type not in _LAYERS:
-            continue
-        if len(ours_node.input) != len(theirs_node.input):
-            raise _differs(exported)
-        names = list(ours_node.input[1:])
-        if ours_node.op_type == "BatchNormalization":  # only the bias has a value, and so a name, that no other layer shares
-            names = [names[1].removesuffix("bias") + part for part in ("weight", "bias", "running_mean", "running_var")]
-        for name, mark, value in zip(names, ours_node.input[1:], theirs_node.input[1:], strict=True):
-            if mark not in ours or value not in theirs or ours[mark].shape != theirs[value].shape:
-                raise _differs(exported)
-            yield name, ours[mark], theirs[value]
-
-
-def _weights(model: onnx.ModelProto) -> dict[str, Array]:
-    """Initialisers in fp32 by the name that nodes read: those stored as fp16 go through a Cast."""
-    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    casts = {node.output[0]: stored[node.input[0]] for node in model.graph.node if node.op_type == "Cast" and node.input[0] in stored}
-    return {name: value.astype(np.float32) for name, value in (stored | casts).items() if value.dtype.kind == "f"}
-
-
-def _differs(exported: Exported) -> ModelError:
-    return ModelError(
-        f"'{exported.path}' is not what 'vipose export' makes of its architecture today; give a graph that this version exported"
-    )
-
-
-def _measure(network: PoseNetwork, batches: Sequence[tuple[Tensor, Tensor | None]]) -> None:
-    """Give batch norms the statistics of what they see, and the scale and shift with which no output changes."""
-    sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in _norms(network)}
-
-    def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen = inputs[0].double()
-        total = torch.stack([seen.sum((0, 2, 3)), (seen**2).sum((0, 2, 3)), torch.full((seen.shape[1],), seen[:, 0].numel())])
-        sums[norm] += total  # type: ignore[index]
-
-    hooks = [norm.register_forward_pre_hook(add) for norm in sums]
-    with torch.inference_mode():
-        for image, previous in batches:
-            network(image, previous)
-    for hook in hooks:
-        hook.remove()
-    for norm, (total, squares, count) in sums.items():
-        if not count.any():  # only a training uses it
-            continue
-        mean = total / count
-        variance = (squares / count - mean**2).clamp_min(0)
-        assert norm.running_mean is not None and norm.running_var is not None  # nobody switched them off
-        gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-        norm.bias.add_(gain * (mean - norm.running_mean))
-        norm.weight.copy_(gain * (variance + norm.eps).sqrt())
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
-
-
 def _compare(
     network: PoseNetwork, exported: Exported, crops: npt.NDArray[np.uint8], batch: tuple[Tensor, Tensor | None]
 ) -> None:
@@ -286,7 +179,7 @@ def _compare(
     session = ort.InferenceSession(exported.model.SerializeToString(), providers=["CPUExecutionProvider"])
     theirs = session.run(["heatmaps"], feeds)[0]
     if float(np.abs(ours.numpy() - theirs).max()) > _TOLERANCE * max(float(np.abs(theirs).max()), 1e-6):
-        raise _differs(exported)
+        raise differs(exported.path)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -297,19 +190,38 @@ def main(argv: Sequence[str] | None = None) -> None:
         "graph", nargs="+", help="name of a graph that ships, or path of one; of a temporal mode those of all frames, in order"
     )
     parser.add_argument("--spatial", metavar="GRAPH", help="the key-frame graph of temporal ones")
-    parser.add_argument("--pack", type=Path, nargs="+", required=True, help="folders made by 'vipose train pack'")
+    parser.add_argument("--pack", type=Path, nargs="+", help="folders made by 'vipose train pack', for pose graphs")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of detection pictures, for the person detector")
     parser.add_argument("-o", "--out", type=Path, required=True, help="checkpoint to write, such as RUN/best.pt")
     args = parser.parse_args(argv)
     if args.out.is_dir():
         raise UsageError(f"'{args.out}' is a folder; name a file with -o, such as '{args.out / 'best.pt'}'")
     graphs = [read_graph(name) for name in args.graph]
-    content = _temporal(graphs, args) if graphs[0].metadata.task == "pose-temporal" else _single(graphs, args)
+    poses = [graph for graph in graphs if isinstance(graph, Exported)]
+    if len(poses) < len(graphs):
+        content = _detector(graphs, args)
+    elif not args.pack or args.data is not None:
+        raise UsageError(f"'{graphs[0].path}' is a pose graph, whose batch norms need people; give packs with --pack, and no --data")
+    else:
+        content = _temporal(poses, args) if poses[0].metadata.task == "pose-temporal" else _single(poses, args)
     try:
         args.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"'{args.out.parent}' cannot be made: {error.strerror}; name another place with -o") from error
     save_checkpoint(args.out, **content, from_graphs=[str(graph.path) for graph in graphs])
     print(f"{args.out}: {', '.join(graph.metadata.network for graph in graphs)}, to go on from")
+
+
+def _detector(graphs: Sequence[Exported | ExportedDetector], args: argparse.Namespace) -> dict[str, Any]:
+    """The checkpoint of a person detector."""
+    graph = graphs[0]
+    if len(graphs) > 1 or not isinstance(graph, ExportedDetector) or args.spatial is not None:
+        raise UsageError("a person detector is no part of a pose mode; give its graph alone, without --spatial")
+    if args.data is None or args.pack:
+        raise UsageError(f"'{graph.path}' is a person detector, whose batch norms need whole pictures; give a folder with --data, and no --pack")
+    network = restore_detector(graph, read_pictures(args.data, PICTURES))
+    recipe = {"pixels": graph.metadata.input.pixels}
+    return {"arch": network.arch.to_json(), "average": network.state_dict(), "recipe": recipe}
 
 
 def _single(graphs: Sequence[Exported], args: argparse.Namespace) -> dict[str, Any]:
@@ -329,7 +241,7 @@ def _temporal(graphs: Sequence[Exported], args: argparse.Namespace) -> dict[str,
     if phases != list(range(1, graphs[0].metadata.T + 1)):
         raise UsageError(f"these are the graphs of frames {', '.join(map(str, phases))}; give those of 1 to {graphs[0].metadata.T}, in order")
     key = read_graph(args.spatial)
-    if key.metadata.task != "pose-spatial":
+    if not isinstance(key, Exported) or key.metadata.task != "pose-spatial":
         raise UsageError(f"'{key.path}' is no key-frame graph; give that of the mode")
     for graph in graphs:
         if graph.form != key.form:

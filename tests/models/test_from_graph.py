@@ -11,7 +11,6 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from tests.fixtures.graphs import detector_graph
 from tests.models.test_export import EFFICIENT, POSENAS, SIZE, TINY, network
 from tests.models.test_quantise import small_pack
 from vipose.models.export import export_pose, pose_metadata
@@ -24,6 +23,7 @@ from vipose.models.training.temporal import load_networks
 from vipose.runtime.cli import main as vipose
 from vipose.runtime.errors import EXIT_OK, EXIT_USAGE, ModelError
 from vipose.runtime.graphs import PoseGraph
+from vipose.runtime.shipped import shipped_graph
 
 TEMPORAL = replace(TINY, fusion=Fusion(1, "cat"))
 
@@ -101,12 +101,12 @@ def test_temporal_graphs_become_one_checkpoint(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_other_graphs_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no pose graph in floating point"):
-        read_graph(str(detector_graph(tmp_path / "detector.onnx")))
+    with pytest.raises(ModelError, match="in 8 bits"):
+        read_graph(str(shipped_graph("s-vipnas", "int8")))
     with pytest.raises(ModelError, match="give t-vipnas-1 t-vipnas-2 t-vipnas-3 --spatial"):
         read_graph("t-vipnas")
-    for name in ("nope", "person-detector", "s-vipnas.int8"):
-        with pytest.raises(ModelError, match="choose from .*s-vipnas, t-vipnas-1"):
+    for name in ("nope", "s-vipnas.int8"):
+        with pytest.raises(ModelError, match="choose from .*person-detector, .*s-vipnas, t-vipnas-1"):
             read_graph(name)
     (tmp_path / "torn.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match="cannot be read"):
