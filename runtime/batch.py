@@ -26,6 +26,7 @@ from vipose.runtime.show import Window
 
 __all__ = [
     "Batch",
+    "beside_videos",
     "expected_outputs",
     "find_sources",
     "load_networks",
@@ -59,6 +60,7 @@ def run_batch(
     """
     items = find_sources(texts, recursive=options.recursive)
     found = [item for item in items if isinstance(item, SourceSpec)]
+    items += beside_videos(texts, found)
     targets = plan_targets([wanted_names(spec) for spec in found], options.output, video=options.video)
     if not found:
         return BatchReport(tuple(item for item in items if isinstance(item, SourceReport)))
@@ -228,6 +230,27 @@ def find_sources(texts: Sequence[str], *, recursive: bool) -> list[SourceSpec | 
             written = spec.text != text and _is_own_output(spec.path)
             items.append(SourceReport(shown_name(spec.text), "skipped", "vipose wrote it; name it to run it") if written else spec)
     return items
+
+
+def beside_videos(texts: Sequence[str], specs: Sequence[SourceSpec]) -> list[SourceReport]:
+    """A report, skipped, for every folder among ``texts`` whose pictures are no source, since there are videos too.
+
+    Args:
+        texts: as the user names them.
+        specs: what they came to.
+    """
+    named = [Path(text).expanduser() for text in texts]
+    roots = [path for path in named if path.is_dir()]
+    videos = [spec.path.parent for spec in specs if spec.kind == "video" and spec.path is not None and spec.path not in named]
+    folders = dict.fromkeys(folder for folder in videos if any(folder.is_relative_to(root) for root in roots))
+    counts = {folder: sum(not _is_own_output(picture) for picture in list_images(folder)) for folder in folders}
+    return [
+        SourceReport(
+            f"{count} {'picture' if count == 1 else 'pictures'} in {folder}", "skipped",
+            f"of a folder with videos only these are taken; name pictures to run them, as '{folder / '*.jpg'}' does",
+        )
+        for folder, count in counts.items() if count
+    ]  # fmt: skip
 
 
 def _is_own_output(path: Path | None) -> bool:

@@ -57,6 +57,7 @@ class BatchQueue:
         self._error: ViposeError | None = None
         self._twice: list[str] = []
         self._refused: list[str] = []
+        self._beside: list[str] = []
         self._provider = ""
         self._run = self._left_out = self._frames = 0
         self._began_s = self._seconds = self._told_s = 0.0
@@ -75,7 +76,7 @@ class BatchQueue:
                 self._phase,
                 self._items.all(),
                 self._intake.busy,
-                intake_notice(self._twice, self._refused, self._left_out),
+                intake_notice(self._twice, self._refused, self._left_out, self._beside),
                 self._error,
                 self._provider,
                 self._run,
@@ -92,7 +93,7 @@ class BatchQueue:
             folder: of results: what lies in it is left out where a folder above it is added.
         """
         with self._lock:
-            self._twice, self._refused, self._left_out = [], [], 0
+            self._twice, self._refused, self._left_out, self._beside = [], [], 0, []
             self._wanted = (options, folder)
         self._intake.add(texts, options, folder)
         self._changed()
@@ -300,6 +301,7 @@ class BatchQueue:
             self._changed(soon=False)
         with self._lock:
             self._left_out += found.left_out
+            self._beside += found.beside
             for report in found.failed:
                 if self._items.add(report.source, report.source, None, message=report.message) is None:
                     self._twice.append(Path(report.source).name)

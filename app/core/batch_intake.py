@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vipose.runtime.batch import find_sources
+from vipose.runtime.batch import beside_videos, find_sources
 from vipose.runtime.drivers.queues import naming
 from vipose.runtime.errors import ViposeError
 from vipose.runtime.job import expected_frames, open_chosen
@@ -28,12 +28,14 @@ class Found:
         specs: sources.
         failed: what names none.
         left_out: results of earlier runs that lie in a folder that was added.
+        beside: folders whose pictures are no sources since they lie beside videos, as "3 pictures in FOLDER".
     """
 
     text: str
     specs: tuple[SourceSpec, ...] = ()
     failed: tuple[SourceReport, ...] = ()
     left_out: int = 0
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,8 @@ def _look_up(work: _Text) -> Found:
     kept = [s for s in specs if not (own and s.path is not None and s.path.resolve().is_relative_to(results))]
     reports = [item for item in items if isinstance(item, SourceReport)]
     failed = tuple(report for report in reports if report.status == "failed")
-    return Found(work.text, tuple(kept), failed, len(specs) - len(kept) + len(reports) - len(failed))
+    beside = tuple(report.source for report in beside_videos([work.text], kept))
+    return Found(work.text, tuple(kept), failed, len(specs) - len(kept) + len(reports) - len(failed), beside)
 
 
 def _look_at(spec: SourceSpec, options: RunOptions) -> Probed:

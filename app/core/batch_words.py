@@ -95,13 +95,14 @@ def result_message(item: BatchItem) -> str:
     return report.message
 
 
-def intake_notice(twice: Sequence[str], no_files: Sequence[str], left_out: int) -> str:
+def intake_notice(twice: Sequence[str], no_files: Sequence[str], left_out: int, beside: Sequence[str] = ()) -> str:
     """What became of the last files that were added, "" where nothing is worth a word.
 
     Args:
         twice: names of files that were in the queue already.
         no_files: cameras and addresses.
         left_out: number of results of earlier runs.
+        beside: pictures that lie beside videos, as "3 pictures in FOLDER".
     """
     lines = []
     if twice:
@@ -110,6 +111,8 @@ def intake_notice(twice: Sequence[str], no_files: Sequence[str], left_out: int) 
         lines.append(f"No files: {_listed(no_files)}. Open cameras and addresses on the live page.")
     if left_out:
         lines.append(f"Left out, since they lie in the results folder: {count_of(left_out, 'file')}.")
+    if beside:
+        lines.append(f"Left out, since of a folder with videos only these are taken: {_listed(beside)}.")
     return " ".join(lines)
 
 

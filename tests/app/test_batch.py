@@ -143,6 +143,11 @@ def test_all_files_of_a_folder_are_run_and_a_bad_one_is_reported(
     status = wait_for(queue, lambda s: not s.looking)
     assert len(status.items) == 5 and "they lie in the results folder: 3 files" in status.notice
     assert "In the queue already: a.mp4, b.mp4, c.mp4." in status.notice
+    assert "only these are taken" not in status.notice
+    (folder / "photo.jpg").write_bytes((shots / min(p.name for p in shots.iterdir())).read_bytes())
+    queue.add([str(folder)], options, out)
+    status = wait_for(queue, lambda s: not s.looking)
+    assert f"only these are taken: 1 picture in {folder}." in status.notice
 
 
 def test_what_is_no_file_is_refused(queue: BatchQueue, options: RunOptions, tmp_path: Path) -> None:

@@ -194,6 +194,26 @@ def test_own_videos_in_a_folder_are_no_sources(mode: list[str], tmp_path: Path, 
     assert run(tmp_path / "x_vipose.mp4", "-o", tmp_path / "again", "-q", *mode) == 0, "who names it means it"
 
 
+def test_pictures_beside_videos_are_left_out_with_a_word(
+    mode: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "mixed", tmp_path / "out"
+    for place in (folder, folder / "deeper"):
+        make_clip(place / "x.mp4", 4)
+        for name in ("a.jpg", "b.PNG", ".hidden.jpg"):
+            assert cv2.imwrite(str(place / name), np.zeros((40, 60, 3), np.uint8))
+    words = ("-o", out, "--json", "--no-video", *mode)
+    assert run(folder, *words) == 0
+    assert [(s["source"], s["status"]) for s in report(capsys)["sources"]] == [
+        (str(folder / "x.mp4"), "done"), (f"2 pictures in {folder}", "skipped"),
+    ]  # fmt: skip
+    assert run(folder, "--recursive", *words) == 0
+    assert sum(s["status"] == "skipped" for s in report(capsys)["sources"]) == 2
+    for named in ((folder / "x.mp4",), (folder / "*.mp4",), (folder / "*.jpg",)):
+        assert run(*named, *words) == 0
+        assert {s["status"] for s in report(capsys)["sources"]} == {"done"}, "who names files or a pattern means those"
+
+
 def test_files_of_people_who_are_gone_are_gone(mode: list[str], clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = (clip, "-o", out, "-q", "--no-video", *mode)
