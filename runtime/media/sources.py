@@ -26,6 +26,7 @@ VIDEO_SUFFIXES = frozenset(
 _URL = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _SCHEMES = frozenset(("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp"))
 _LIST_SUFFIX = ".txt"
+_FEW = 3  # where no line of a list is a source, so many are still named one by one
 
 
 @dataclass(frozen=True)
@@ -185,14 +186,18 @@ def _list(path: Path, recursive: bool, failed: list[InputError] | None) -> list[
     if not texts:
         raise InputError(f"the list {path} names no source; write one a line")
     specs: list[SourceSpec] = []
+    bad: list[InputError] = []
     for text in texts:
         try:
             specs += _expand(text, path.parent, recursive, None, lists=False)
         except (InputError, UsageError) as error:
-            in_list = InputError(f"in the list {path}: {error}")
+            bad.append(InputError(f"in the list {path}: {error}"))
             if failed is None:
-                raise in_list from error
-            failed.append(in_list)
+                raise bad[0] from error
+    if not specs and len(bad) > _FEW:  # some other text, most likely
+        bad = [InputError(f"none of the {len(bad)} lines of the list {path} is a source that is there; write one a line ({bad[0]})")]
+    if failed is not None:
+        failed += bad
     return specs
 
 

@@ -149,6 +149,15 @@ def test_a_bad_line_of_a_list_leaves_the_others(tmp_path: Path) -> None:
         expand_sources([str(listing)])
 
 
+@pytest.mark.parametrize(("lines", "count"), [(3, 3), (4, 1), (500, 1)])
+def test_a_text_that_is_no_list_is_one_line(tmp_path: Path, lines: int, count: int) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("".join(f"line {n}\n" for n in range(lines)), encoding="utf-8")
+    failed: list[InputError] = []
+    assert expand_sources([str(text)], failed=failed) == [] and len(failed) == count
+    assert "line 0" in str(failed[0]) and "notes.txt" in str(failed[0]) and (str(lines) in str(failed[0]) or count > 1)
+
+
 def test_a_home_of_nobody_is_a_path_that_does_not_exist() -> None:
     with pytest.raises(InputError, match="does not exist"):
         expand_sources(["~nobody-of-this-name/clip.mp4"])
