@@ -116,8 +116,16 @@ def describe(name: str) -> dict[str, Any]:
         "parameters": file.parameters,
         "metadata": metadata,
         "card": card,
-        "modes": [m for m, spec in MODES.items() if graph_name(path) in (spec.spatial, *spec.temporal)],
+        "modes": _modes_of(path),
     }
+
+
+def _modes_of(path: Path) -> list[str]:
+    """Modes that run this very file in one precision or another; a copy elsewhere is run by its path only."""
+    name = graph_name(path)
+    if path.resolve() not in {file.resolve() for file in files_of(name).values()}:
+        return []
+    return [mode for mode, spec in MODES.items() if name in (spec.spatial, *spec.temporal)]
 
 
 def verify(names: Sequence[str] = ()) -> list[Verification]:

@@ -55,13 +55,18 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     }  # fmt: skip
 
 
-def test_info_of_graph_mode_and_path(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_of_graph_mode_and_path(installed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "info", "t-vipnas-1", "--json")
     data = json.loads(out)
     assert code == 0 and data["metadata"]["phase"] == 1 and data["card"]["note"] == "tiny"
     assert data["modes"] == ["t-vipnas"]
     code, out, _ = call(capsys, "info", installed / "s-vipnas.fp32.onnx")
     assert code == 0 and "  skeleton: coco17" in out.splitlines()
+    copy = tmp_path / "t-vipnas-1.onnx"
+    copy.write_bytes((installed / copy.name).read_bytes())
+    for path, modes in ((installed / copy.name, ["t-vipnas"]), (copy, [])):
+        code, out, _ = call(capsys, "info", path, "--json")
+        assert code == 0 and json.loads(out)["modes"] == modes, "modes run their own file, not a copy with its name"
     code, out, _ = call(capsys, "info", "t-vipnas")
     assert code == 0 and "t-vipnas-3" in out
     code, _, err = call(capsys, "info", "openpose")
