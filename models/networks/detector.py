@@ -82,11 +82,15 @@ class Tower(nn.Module):
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         outputs = []
-        for norms, x in zip(self.norms, levels, strict=True):
-            for conv, norm in zip(self.convs, cast(nn.ModuleList, norms), strict=True):
+        for level, (norms, x) in enumerate(zip(self.norms, levels, strict=True)):
+            for conv, norm in zip(self.convs_of(level), cast(nn.ModuleList, norms), strict=True):
                 x = functional.relu(norm(conv(x)))
             outputs.append(x)
         return outputs
+
+    def convs_of(self, level: int) -> nn.ModuleList:
+        """The convolutions that a level goes through, finest level first: the same for all."""
+        return self.convs
 
 
 class Detector(nn.Module):

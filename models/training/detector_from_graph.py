@@ -61,21 +61,16 @@ class ExportedDetector:
             raise ModelError(f"'{self.path}' is no detector of a training here ({error}); give that of 'vipose train person-detector'") from error
 
 
-class _OwnTower(nn.Module):
+class _OwnTower(Tower):
     """A tower whose levels have convolutions of their own, as those of an exported one are."""
 
-    def __init__(self, tower: Tower) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(copy.deepcopy(tower.convs) for _ in STRIDES)
-        self.norms = copy.deepcopy(tower.norms)
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__(width, depth)
+        self.convs = nn.ModuleList(copy.deepcopy(self.convs) for _ in STRIDES)
 
-    def forward(self, levels: list[Tensor]) -> list[Tensor]:
-        outputs = []
-        for convs, norms, x in zip(self.convs, self.norms, levels, strict=True):
-            for conv, norm in zip(cast(nn.ModuleList, convs), cast(nn.ModuleList, norms), strict=True):
-                x = nn.functional.relu(norm(conv(x)))
-            outputs.append(x)
-        return outputs
+    def convs_of(self, level: int) -> nn.ModuleList:
+        """The level's own."""
+        return cast(nn.ModuleList, self.convs[level])
 
 
 def restore_detector(exported: ExportedDetector, pictures: Sequence[Picture]) -> Detector:
@@ -90,7 +85,7 @@ def restore_detector(exported: ExportedDetector, pictures: Sequence[Picture]) ->
     """
     network = Detector(exported.arch).eval().requires_grad_(False)
     shared = network.tower
-    network.tower = own = cast(Tower, _OwnTower(shared))
+    network.tower = own = _OwnTower(exported.arch.width, exported.arch.tower).eval().requires_grad_(False)
     fill(network, lambda: trace_detector(network)[0], exported.model, exported.path, prefix="graph.detector.")
     canvases = [_canvas(picture, exported.metadata.input.pixels) for picture in pictures]
     measure(network, [(normalised(canvas[None]),) for canvas in canvases])
@@ -105,18 +100,18 @@ def _canvas(picture: Picture, pixels: int) -> npt.NDArray[np.uint8]:
     return fit(picture.image, np.zeros((0, 4), np.float32), input_size(pixels, width, height))[0]
 
 
-def _share(own: nn.Module, shared: Tower) -> Tower:
+def _share(own: _OwnTower, shared: Tower) -> Tower:
     """Give ``shared`` each channel's kernel of the level where it is largest, and every level's norms the factor by which its own differs."""
     for depth, conv in enumerate(shared.convs):
-        own_convs = [cast(nn.Conv2d, cast(nn.ModuleList, convs)[depth]) for convs in cast(nn.ModuleList, own.convs)]
+        own_convs = [cast(nn.Conv2d, own.convs_of(level)[depth]) for level in range(len(STRIDES))]
         kernels = torch.stack([each.weight for each in own_convs]).double()  # [L, C, C, 3, 3]
         largest = kernels.square().sum((2, 3, 4)).argmax(0)
         common = kernels[largest, torch.arange(len(largest))]
         cast(nn.Conv2d, conv).weight.copy_(common)
         for level, kernel in enumerate(kernels):
             factor = (kernel * common).sum((1, 2, 3)) / common.square().sum((1, 2, 3)).clamp_min(1e-30)
-            norm, norms = (cast(nn.ModuleList, each[level])[depth] for each in (shared.norms, cast(nn.ModuleList, own.norms)))
-            _rescale(cast(nn.BatchNorm2d, norm), cast(nn.BatchNorm2d, norms), factor)
+            norm, folded = (cast(nn.ModuleList, tower.norms[level])[depth] for tower in (shared, own))
+            _rescale(cast(nn.BatchNorm2d, norm), cast(nn.BatchNorm2d, folded), factor)
     return shared
 
 

@@ -40,7 +40,7 @@ from vipose.models.training.checkpoint import save_checkpoint
 from vipose.models.training.detector_from_graph import ExportedDetector, restore_detector
 from vipose.models.training.unfold import differs, fill, measure
 from vipose.runtime.codec import sigma_at
-from vipose.runtime.errors import ModelError, OutputError, UsageError
+from vipose.runtime.errors import InputError, ModelError, OutputError, UsageError
 from vipose.runtime.metadata import KEY, GraphMetadata
 from vipose.runtime.shipped import graph_precision, shipped_folder, shipped_graph
 
@@ -219,7 +219,10 @@ def _detector(graphs: Sequence[Exported | ExportedDetector], args: argparse.Name
         raise UsageError("a person detector is no part of a pose mode; give its graph alone, without --spatial")
     if args.data is None or args.pack:
         raise UsageError(f"'{graph.path}' is a person detector, whose batch norms need whole pictures; give a folder with --data, and no --pack")
-    network = restore_detector(graph, read_pictures(args.data, PICTURES))
+    pictures = read_pictures(args.data, PICTURES)
+    if not pictures:
+        raise InputError(f"there are no pictures in '{args.data}'; give a folder of detection pictures")
+    network = restore_detector(graph, pictures)
     recipe = {"pixels": graph.metadata.input.pixels}
     return {"arch": network.arch.to_json(), "average": network.state_dict(), "recipe": recipe}
 
