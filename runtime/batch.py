@@ -243,7 +243,11 @@ def beside_videos(texts: Sequence[str], specs: Sequence[SourceSpec]) -> list[Sou
     roots = [path for path in named if path.is_dir()]
     videos = [spec.path.parent for spec in specs if spec.kind == "video" and spec.path is not None and spec.path not in named]
     folders = dict.fromkeys(folder for folder in videos if any(folder.is_relative_to(root) for root in roots))
-    counts = {folder: sum(not _is_own_output(picture) for picture in list_images(folder)) for folder in folders}
+    taken = {source_key(spec) for spec in specs}
+    counts = {
+        folder: sum(str(picture.resolve()) not in taken and not _is_own_output(picture) for picture in list_images(folder))
+        for folder in folders
+    }
     return [
         SourceReport(
             f"{count} {'picture' if count == 1 else 'pictures'} in {folder}", "skipped",

@@ -150,9 +150,9 @@ def initial_network(
     network = Detector(config.arch)
     if start is not None:
         saved = load_checkpoint(start)
-        if saved is None:
-            raise ModelError(f"there is no checkpoint '{start}'; give the detector.pt of another run")
-        network.load_state_dict(saved["average"])
+        if saved is None or "average" not in saved:
+            raise ModelError(f"there is no detector in '{start}'; give the detector.pt of another run")
+        load_weights(network, saved["average"], start)
         return network
     load_imagenet(network.backbone)
     file = out / "stem.pt"

@@ -10,12 +10,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
@@ -25,9 +23,8 @@ from vipose.models.export_detector import trace_detector
 from vipose.models.networks.detector import STRIDES, Detector, DetectorArch, DetectorGraph, Tower
 from vipose.models.training.detection_eval import input_size
 from vipose.models.training.distil_stem import normalised
-from vipose.models.training.unfold import differs, fill, measure
+from vipose.models.training.unfold import ExportedGraph, fill, measure
 from vipose.runtime.errors import ModelError
-from vipose.runtime.metadata import GraphMetadata
 
 __all__ = ["ExportedDetector", "restore_detector"]
 
@@ -39,18 +36,8 @@ _ABSENT = 1e-6
 
 
 @dataclass(frozen=True)
-class ExportedDetector:
-    """A person detector in floating point.
-
-    Attributes:
-        path: of the file.
-        model: its nodes and weights.
-        metadata: its own.
-    """
-
-    path: Path
-    model: onnx.ModelProto
-    metadata: GraphMetadata
+class ExportedDetector(ExportedGraph):
+    """A person detector in floating point."""
 
     @property
     def arch(self) -> DetectorArch:
@@ -86,7 +73,7 @@ def restore_detector(exported: ExportedDetector, pictures: Sequence[Picture]) ->
     network = Detector(exported.arch).eval().requires_grad_(False)
     shared = network.tower
     network.tower = own = _OwnTower(exported.arch.width, exported.arch.tower).eval().requires_grad_(False)
-    fill(network, lambda: trace_detector(network)[0], exported.model, exported.path, prefix="graph.detector.")
+    fill(network, lambda: trace_detector(network)[0], exported, prefix="graph.detector.")
     canvases = [_canvas(picture, exported.metadata.input.pixels) for picture in pictures]
     measure(network, [(normalised(canvas[None]),) for canvas in canvases])
     network.tower = _share(own, shared)
@@ -140,4 +127,4 @@ def _compare(network: Detector, exported: ExportedDetector, canvases: Sequence[n
         wanted_boxes, wanted_scores = session.run(["boxes", "scores"], {"image": canvas[None]})
         far = float(np.abs(boxes.numpy() - wanted_boxes)[wanted_scores > 0.05].max(initial=0))
         if far > _BOX_TOLERANCE or float(np.abs(scores.numpy() - wanted_scores).max()) > _SCORE_TOLERANCE:
-            raise differs(exported.path)
+            raise exported.differs()

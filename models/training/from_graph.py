@@ -38,7 +38,7 @@ from vipose.models.networks.registry import architecture_from_json, build
 from vipose.models.quantise import calibration_crops
 from vipose.models.training.checkpoint import save_checkpoint
 from vipose.models.training.detector_from_graph import ExportedDetector, restore_detector
-from vipose.models.training.unfold import differs, fill, measure
+from vipose.models.training.unfold import ExportedGraph, fill, measure
 from vipose.runtime.codec import sigma_at
 from vipose.runtime.errors import InputError, ModelError, OutputError, UsageError
 from vipose.runtime.metadata import KEY, GraphMetadata
@@ -54,19 +54,13 @@ _TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(ExportedGraph):
     """A pose graph in floating point.
 
     Attributes:
-        path: of the file.
-        model: its nodes and weights.
-        metadata: its own.
         arch: the network that it was made of.
     """
 
-    path: Path
-    model: onnx.ModelProto
-    metadata: GraphMetadata
     arch: Architecture
 
     @property
@@ -145,7 +139,7 @@ def restore(exported: Exported, crops: npt.NDArray[np.uint8], previous: Tensor |
         ModelError: the graph is not what exporting its architecture gives today.
     """
     network = build(exported.arch).eval().requires_grad_(False)
-    fill(network, lambda: trace_pose(network, exported.metadata).model, exported.model, exported.path, prefix="network.")
+    fill(network, lambda: trace_pose(network, exported.metadata).model, exported, prefix="network.")
     batches = [
         (_images(crops[i : i + _BATCH]), None if previous is None else previous[i : i + _BATCH]) for i in range(0, len(crops), _BATCH)
     ]
@@ -179,7 +173,7 @@ def _compare(
     session = ort.InferenceSession(exported.model.SerializeToString(), providers=["CPUExecutionProvider"])
     theirs = session.run(["heatmaps"], feeds)[0]
     if float(np.abs(ours.numpy() - theirs).max()) > _TOLERANCE * max(float(np.abs(theirs).max()), 1e-6):
-        raise differs(exported.path)
+        raise exported.differs()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ network computes what the graph does, and a training begins with statistics that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from torch import Tensor, nn
 
 from vipose.models.data.teacher import STD
 from vipose.runtime.errors import ModelError
+from vipose.runtime.metadata import GraphMetadata
 
-__all__ = ["differs", "fill", "measure"]
+__all__ = ["ExportedGraph", "fill", "measure"]
 
 Array = npt.NDArray[Any]
 _COPIES = ("Cast", "Identity")
@@ -28,7 +30,28 @@ _COPIES = ("Cast", "Identity")
 _LAYERS = ("Conv", "ConvTranspose", "BatchNormalization", "LayerNormalization")
 
 
-def fill(network: nn.Module, trace: Callable[[], onnx.ModelProto], graph: onnx.ModelProto, path: Path, *, prefix: str) -> None:
+@dataclass(frozen=True)
+class ExportedGraph:
+    """A graph in floating point.
+
+    Attributes:
+        path: of the file.
+        model: its nodes and weights.
+        metadata: its own.
+    """
+
+    path: Path
+    model: onnx.ModelProto
+    metadata: GraphMetadata
+
+    def differs(self) -> ModelError:
+        """The error for a graph that is not what its architecture is exported to."""
+        return ModelError(
+            f"'{self.path}' is not what 'vipose export' makes of its architecture today; give a graph that this version exported"
+        )
+
+
+def fill(network: nn.Module, trace: Callable[[], onnx.ModelProto], graph: ExportedGraph, *, prefix: str) -> None:
     """Put a graph's weights into a network; batch norms that were folded do nothing then but add the bias.
 
     The same network is exported once more with numbers for weights, every convolution and every bias painted with one of its own.
@@ -39,7 +62,6 @@ def fill(network: nn.Module, trace: Callable[[], onnx.ModelProto], graph: onnx.M
         network: of the graph's architecture, without gradients.
         trace: exports ``network`` as the graph was exported, in fp32.
         graph: the true one.
-        path: of it, for the message.
         prefix: of the network's parameters in the graph.
 
     Raises:
@@ -56,7 +78,7 @@ def fill(network: nn.Module, trace: Callable[[], onnx.ModelProto], graph: onnx.M
         state[key].fill_(float(number))
     pattern = trace()
     found: set[str] = set()
-    for name, marks, values in _pairs(pattern, graph, path):
+    for name, marks, values in _pairs(pattern, graph):
         key = name.removeprefix(prefix)
         if key in state:
             state[key].copy_(torch.from_numpy(values.copy()))
@@ -70,7 +92,7 @@ def fill(network: nn.Module, trace: Callable[[], onnx.ModelProto], graph: onnx.M
             target = state.get(painted.get(int(number), ""))
             part = values[numbers == number]
             if target is None or part.size != target.numel():
-                raise differs(path)
+                raise graph.differs()
             target.copy_(torch.from_numpy(part.reshape(target.shape)))
             found.add(painted[int(number)])
     for key in set(painted.values()) - found:
@@ -110,11 +132,6 @@ def measure(network: nn.Module, batches: Sequence[tuple[Tensor | None, ...]]) ->
         norm.running_var.copy_(variance)
 
 
-def differs(path: Path) -> ModelError:
-    """The error for a graph that is not what its architecture is exported to."""
-    return ModelError(f"'{path}' is not what 'vipose export' makes of its architecture today; give a graph that this version exported")
-
-
 def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
@@ -125,23 +142,23 @@ def _is_painted(key: str, network: nn.Module) -> bool:
     return part == "bias" or (part == "weight" and not isinstance(network.get_submodule(name), nn.BatchNorm2d))
 
 
-def _pairs(pattern: onnx.ModelProto, graph: onnx.ModelProto, path: Path) -> Iterator[tuple[str, Array, Array]]:
+def _pairs(pattern: onnx.ModelProto, graph: ExportedGraph) -> Iterator[tuple[str, Array, Array]]:
     """Name in the pattern, painted and true values of everything that the layers of two graphs hold, node by node."""
-    ours, theirs = _weights(pattern), _weights(graph)
-    layers = [[node for node in model.graph.node if node.op_type not in _COPIES] for model in (pattern, graph)]
+    ours, theirs = _weights(pattern), _weights(graph.model)
+    layers = [[node for node in model.graph.node if node.op_type not in _COPIES] for model in (pattern, graph.model)]
     if [node.op_type for node in layers[0]] != [node.op_type for node in layers[1]]:
-        raise differs(path)
+        raise graph.differs()
     for ours_node, theirs_node in zip(*layers, strict=True):
         if ours_node.op_type not in _LAYERS:
             continue
         if len(ours_node.input) != len(theirs_node.input):
-            raise differs(path)
+            raise graph.differs()
         names = list(ours_node.input[1:])
         if ours_node.op_type == "BatchNormalization":  # only the bias has a value, and so a name, that no other layer shares
             names = [names[1].removesuffix("bias") + part for part in ("weight", "bias", "running_mean", "running_var")]
         for name, mark, value in zip(names, ours_node.input[1:], theirs_node.input[1:], strict=True):
             if mark not in ours or value not in theirs or ours[mark].shape != theirs[value].shape:
-                raise differs(path)
+                raise graph.differs()
             yield name, ours[mark], theirs[value]
 
 

@@ -10,13 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
+import onnxruntime as ort
 
 from tests.fixtures.graphs import detector_graph
 from tests.models.test_detector import TINY, picture
 from tests.models.test_quantise import small_pack
 from vipose.models.data.pseudo import write_pictures
+from vipose.models.export_detector import main as export_main
 from vipose.models.export_detector import read_detector, write_detector
 from vipose.models.networks.detector import Detector
+from vipose.models.training.checkpoint import save_checkpoint
 from vipose.models.training.detection import DetectionConfig, train
 from vipose.models.training.detector_from_graph import ExportedDetector, restore_detector
 from vipose.models.training.distil_stem import normalised
@@ -82,6 +85,13 @@ def test_a_run_goes_on_from_it_and_exports_again(folder: Path, tmp_path: Path, c
     assert "to go on from" in capsys.readouterr().out
     network, pixels = read_detector(out)
     assert network.arch == DEEP and pixels == PIXELS
+    assert export_main(["--checkpoint", str(out), "--out", str(tmp_path / "again")]) == 0
+    image = {"image": PICTURES[0].image[None]}
+    first, again = (
+        ort.InferenceSession(str(path / "person-detector.onnx"), providers=["CPUExecutionProvider"]).run(["boxes", "scores"], image)
+        for path in (folder, tmp_path / "again")
+    )
+    assert np.abs(first[0] - again[0]).max() < 0.5 and np.abs(first[1] - again[1]).max() < 0.01 and np.ptp(first[1]) > 0.1
     config = DetectionConfig(arch=DEEP, pixels=PIXELS, epochs=1, batch=2, bf16=False, epoch_steps=2, watch_every=9)
     train(config, [data], [1.0], tmp_path / "run", out)
     assert read_detector(tmp_path / "run" / "detector.pt")[0].arch == DEEP
@@ -96,6 +106,14 @@ def test_wrong_words_are_one_line(folder: Path, tmp_path: Path, capsys: pytest.C
         assert vipose(["train", "from-graph", *words, "-o", str(tmp_path / "x.pt")]) == EXIT_USAGE
         assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "x.pt").exists()
+    pose = tmp_path / "pose.pt"
+    assert vipose(["train", "from-graph", "s-vipnas", "--pack", pack, "-o", str(pose)]) == EXIT_OK
+    with pytest.raises(ModelError, match="no detector in"):
+        train(DetectionConfig(epochs=1), [folder / "data"], [1.0], tmp_path / "run", pose)
+    network = Detector(TINY).state_dict()
+    save_checkpoint(tmp_path / "tiny.pt", average=network)
+    with pytest.raises(ModelError, match="tiny"):
+        train(DetectionConfig(epochs=1), [folder / "data"], [1.0], tmp_path / "run", tmp_path / "tiny.pt")
 
 
 def test_other_detectors_are_refused(folder: Path, tmp_path: Path) -> None:

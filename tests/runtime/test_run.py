@@ -209,6 +209,8 @@ def test_pictures_beside_videos_are_left_out_with_a_word(
     ]  # fmt: skip
     assert run(folder, "--recursive", *words) == 0
     assert sum(s["status"] == "skipped" for s in report(capsys)["sources"]) == 2
+    assert run(folder, folder / "*.jpg", *words) == 0
+    assert f"1 picture in {folder}" in [s["source"] for s in report(capsys)["sources"]], "the other one is named"
     for named in ((folder / "x.mp4",), (folder / "*.mp4",), (folder / "*.jpg",)):
         assert run(*named, *words) == 0
         assert {s["status"] for s in report(capsys)["sources"]} == {"done"}, "who names files or a pattern means those"
